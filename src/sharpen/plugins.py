@@ -1,0 +1,42 @@
+"""Names in the configuration become callables, and missing parts become a line to type.
+
+In: a module's name. Out: the module, or MissingExtra. Must not know what is done with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from sharpen.errors import MissingExtra
+
+EXTRAS = {
+    "dbos": "loop",
+    "langgraph": "loop",
+    "langchain_core": "loop",
+    "rensa": "loop",
+    "torch": "torch",
+    "transformers": "torch",
+    "gguf": "torch",
+    "peft": "train",
+    "trl": "train",
+    "datasets": "train",
+    "mlflow": "tracking",
+    "reasoning_gym": "suites",
+    "matplotlib": "report",
+    "openai": "report",
+    "sentence_transformers": "report",
+    "sklearn": "report",
+    "psycopg": "postgres",
+}
+
+
+def part(module: str) -> ModuleType:
+    """Import a heavy library at the moment it is needed. Raises: MissingExtra with the line to type."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != top:
+            raise
+        raise MissingExtra(top, EXTRAS.get(top, "all")) from error
