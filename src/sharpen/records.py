@@ -85,7 +85,9 @@ class ModelVersion(Record):
     prefix: ClassVar[str] = "ver"
     base: str = Field(description="the base as configured: model id, folder or GGUF file")
     base_digest: str = Field(description="SHA-256 of the base's weights and config, first 16 digits")
-    adapter_digest: str | None = Field(default=None, description="SHA-256 of the adapter's files; None is the bare base")
+    adapter_digest: str | None = Field(
+        default=None, description="SHA-256 of the adapter's files; None is the bare base"
+    )
     template_digest: str = Field(description="SHA-256 of the chat template, first 16 digits")
     parent: str | None = Field(default=None, description="the version it was trained from; None for the base")
     run_id: str | None = Field(default=None, description="the TrainingRun that made it; None for the base")
@@ -161,7 +163,9 @@ class Critique(Record):
     method: str = Field(description="the critique method's name")
     steps: tuple[Step, ...] = Field(default=(), description="what was tried, in order")
     draft: str | None = Field(default=None, description="the reply that was criticised")
-    draft_score: float | None = Field(default=None, description="the verifier's score of the draft, 0-1; None: unverifiable")
+    draft_score: float | None = Field(
+        default=None, description="the verifier's score of the draft, 0-1; None: unverifiable"
+    )
     revision: str | None = Field(default=None, description="the better answer; None when none was found")
     revision_score: float | None = Field(default=None, description="the verifier's score of the revision, 0-1")
     strategy: str | None = Field(default=None, description="what produced the revision: draft, extract, recall or hint")
@@ -222,7 +226,9 @@ class Case(Value):
     reference: str = Field(description="the right answer")
     choices: tuple[str, ...] = Field(default=(), description="the allowed answers, where the task has a fixed set")
     cluster: str = Field(description="unit of independence: cases of one cluster are resampled together")
-    tier: Literal["train", "dev", "gate", "vault"] = Field(description="who may look: training, tuning, the gate, the report")
+    tier: Literal["train", "dev", "gate", "vault"] = Field(
+        description="who may look: training, tuning, the gate, the report"
+    )
 
 
 class Score(Record):
@@ -269,7 +275,9 @@ class Verdict(Record):
     challenger_id: str = Field(description="the version that wants to")
     decision: Decision = Field(description="promote, hold or reject")
     reason: str = Field(description="one sentence")
-    comparisons: tuple[Comparison, ...] = Field(description="target against champion, target against in-context arm, guards")
+    comparisons: tuple[Comparison, ...] = Field(
+        description="target against champion, target against in-context arm, guards"
+    )
     alpha_spent: float = Field(description="the error probability this decision used of the deployment's budget")
     attempt: int = Field(description="which decision of this deployment's life it is, from 1")
 
