@@ -60,14 +60,16 @@ class Job:
 class Engine(Protocol):
     """A model that can hold several adapters and answers as the one that is asked for."""
 
-    model_seconds: float
-    """Seconds spent inside forward passes so far."""
-
     base_digest: str
     """SHA-256 of the base's weights and config, first 16 digits."""
 
     template_digest: str
     """SHA-256 of the chat template, first 16 digits."""
+
+    @property
+    def model_seconds(self) -> float:
+        """Seconds spent inside forward passes so far."""
+        ...
 
     @property
     def versions(self) -> frozenset[str]:

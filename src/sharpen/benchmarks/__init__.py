@@ -1,0 +1,35 @@
+"""Promises of speed, each measured against a named peer in the same run; they ship, so that a user can check them.
+
+In: a benchmark's name. Out: its figures, printed as JSON and written to a file if one is named. Must not know what a
+benchmark measures.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+
+from sharpen.errors import ConfigError
+
+
+def names() -> list[str]:
+    """Return the benchmarks there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def run(name: str, json_path: Path | None = None) -> None:
+    """Run a benchmark and print its figures. Raises: ConfigError when there is none of that name."""
+    if name not in names():
+        raise ConfigError(f"There is no benchmark '{name}'.", f"one of {', '.join(names())}")
+    publish(importlib.import_module(f"{__name__}.{name}").measure(), json_path)
+
+
+def publish(figures: dict[str, object], json_path: Path | None) -> None:
+    """Print the figures, and write them to a file if one is named."""
+    text = json.dumps(figures, indent=1)
+    print(text)  # noqa: T201 - the figures are the output
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(text + "\n", encoding="utf-8")
