@@ -1,0 +1,1 @@
+"""What happened is written down: exchanges and what was said of them."""

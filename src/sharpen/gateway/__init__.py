@@ -1,0 +1,1 @@
+"""The HTTP face: the OpenAI routes, feedback, health."""
