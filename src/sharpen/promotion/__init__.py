@@ -1,0 +1,1 @@
+"""Promotion: scores become a verdict, and a verdict a deployment."""

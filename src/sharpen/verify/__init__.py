@@ -1,0 +1,1 @@
+"""What is measured, and how: suites of cases, scorers of replies, pairs of scores."""
