@@ -1,0 +1,142 @@
+"""Freeze the mined examples into an immutable training set, named by what it says.
+
+In: the store and held-out cases. Out: a Snapshot with its Examples, written in one transaction; rows for a trainer.
+Must not know how it is trained on.
+
+Equal content gives an equal name: a cycle that finds nothing new gets the snapshot of the cycle before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sharpen.config import CurationSection
+from sharpen.curation.filters import held_out_overlap, near_duplicates
+from sharpen.curation.mine import Find, example, mine
+from sharpen.errors import Refused, StoreError
+from sharpen.failpoints import failpoint
+from sharpen.records import Case, Example, Snapshot, content_hash
+from sharpen.store import ERASED, Store
+
+Row = dict[str, Any]
+
+
+def build_snapshot(
+    store: Store,
+    settings: CurationSection,
+    cycle_id: str,
+    held_out: Sequence[Case],
+    seed: int,
+    *,
+    shuffled_labels: bool = False,
+) -> Snapshot | None:
+    """Mine, filter, order and write the training set; None where there are fewer than `settings.min_examples`.
+
+    The order is drawn by `seed` from the content alone. A snapshot of the same content that an earlier cycle wrote is
+    returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
+    control, which must not train into anything better.
+    """
+    mined, dropped = mine(store, settings, cycle_id)
+    clean, overlapping = held_out_overlap(mined, held_out, settings.overlap)
+    distinct, repeated = near_duplicates(clean, settings.near_duplicate)
+    if len(distinct) < settings.min_examples:
+        return None
+    examples = sorted(distinct, key=lambda one: content_hash((seed, _row(one)), length=64))
+    if shuffled_labels:
+        examples = _shuffle_labels(examples, seed)
+    digest = content_hash((shuffled_labels, [_row(one) for one in examples]))
+    earlier = store.find(Snapshot, ids=[f"snp_{digest}"])
+    if earlier:
+        if not any(map(_erased, _examples(store, earlier[0]))):
+            return earlier[0]
+        # The same words came back after they were erased from the earlier one: that one keeps its gap and its name.
+        digest = content_hash((digest, cycle_id))
+    snapshot = Snapshot(
+        id=f"snp_{digest}",
+        cycle_id=cycle_id,
+        example_ids=tuple(one.id for one in examples),
+        counts=dict(Counter(one.origin for one in examples)),
+        dropped=dropped | {"held_out": overlapping, "near_duplicate": repeated},
+        shuffled_labels=shuffled_labels,
+    )
+    failpoint("curate.before_write")
+    store.append(*examples, snapshot)
+    failpoint("curate.after_write")
+    return snapshot
+
+
+def to_rows(store: Store, snapshot: Snapshot) -> list[Row]:
+    """Return the snapshot as rows of messages, chosen, rejected and weight, in training order.
+
+    Raises: Refused when words were erased from it since.
+    """
+    examples = _examples(store, snapshot)
+    erased = sum(map(_erased, examples))
+    if erased:
+        raise Refused(f"{erased} examples of snapshot '{snapshot.id}' were erased.", "sharpen cycle  builds a new one")
+    return [_row(one) for one in examples]
+
+
+def write_jsonl(rows: Iterable[Row], path: Path) -> None:
+    """Write one JSON object per line; the file is there in full or not at all.
+
+    Raises: StoreError when the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            lines.flush()
+            os.fsync(lines.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name is durable only with its folder
+        finally:
+            os.close(folder)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written: {error}", "check the disk's space and the folder's rights"
+        ) from error
+
+
+def _examples(store: Store, snapshot: Snapshot) -> list[Example]:
+    # All were written with the snapshot, in its cycle: one look-up, however many they are.
+    by_id = {one.id: one for one in store.find(Example, subjects=[snapshot.cycle_id])}
+    return [by_id[example_id] for example_id in snapshot.example_ids]
+
+
+def _erased(one: Example) -> bool:
+    return one.chosen == ERASED
+
+
+def _row(one: Example) -> Row:
+    return one.model_dump(mode="json", include={"messages", "chosen", "rejected", "weight"})
+
+
+def _shuffle_labels(examples: Sequence[Example], seed: int) -> list[Example]:
+    """Give each prompt the answer of another, of another text wherever that can be done.
+
+    A random permutation, then each prompt that kept its own text swaps with one that loses nothing by it. Where no
+    such partner is left, more than half of all answers are that text, and no permutation does better.
+    """
+    chance = random.Random(seed)  # noqa: S311 - nothing secret
+    own = [one.chosen for one in examples]
+    dealt = chance.sample(own, len(own))
+    for i, text in enumerate(own):
+        if dealt[i] == text:
+            partners = [j for j, other in enumerate(own) if other != text and dealt[j] != text]
+            if partners:
+                j = chance.choice(partners)
+                dealt[i], dealt[j] = dealt[j], dealt[i]
+    return [
+        example(one.cycle_id, one.messages, Find(text, None, one.origin, one.evidence))
+        for one, text in zip(examples, dealt, strict=True)
+    ]

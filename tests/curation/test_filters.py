@@ -1,0 +1,106 @@
+"""The fast filters do what comparing everything with everything would do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sharpen.curation.filters import STRENGTH, held_out_overlap, near_duplicates
+from sharpen.memory.words import jaccard, words
+from sharpen.records import Case, Example, Message, Origin, content_hash
+
+SYSTEM = Message(role="system", content="Answer in one word, and name the team.")
+
+# Few words, so that texts overlap in every degree.
+VOCABULARY = ["where", "is", "my", "new", "parcel", "and", "the", "old", "refund", "+", "-", "today", "?"]
+texts = st.lists(st.sampled_from(VOCABULARY), max_size=9).map(" ".join)
+thresholds = st.sampled_from([0.2, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.85, 1.0])
+origins = st.sampled_from(["correction", "verified", "revision"])
+
+
+def example(text: str, origin: Origin = "correction", chosen: str = "x", before: tuple[str, ...] = ()) -> Example:
+    said = [Message(role="user", content=turn) for turn in before]
+    messages = (SYSTEM, *said, Message(role="user", content=text))
+    name = content_hash((text, origin, chosen, before))
+    return Example(
+        id=f"exa_{name}", cycle_id="c1", messages=messages, chosen=chosen, origin=origin, evidence=("trc_1",)
+    )
+
+
+def held_out(text: str, tier: Any = "gate") -> Case:
+    messages = (SYSTEM, Message(role="user", content=text))
+    return Case(id=content_hash(text), messages=messages, reference="x", cluster="c", tier=tier)
+
+
+def alike(left: str, right: str) -> float:
+    return jaccard(set(words(left)), set(words(right)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(texts, origins), max_size=40), thresholds)
+def test_near_duplicates_are_those_that_comparing_all_pairs_finds(items: list[Any], threshold: float) -> None:
+    examples = [example(text, origin, str(i)) for i, (text, origin) in enumerate(items)]
+    kept: list[int] = []
+    for i in sorted(range(len(items)), key=lambda i: (STRENGTH[items[i][1]], i)):
+        if all(alike(items[i][0], items[j][0]) < threshold for j in kept):
+            kept.append(i)
+    assert near_duplicates(examples, threshold) == ([examples[i] for i in sorted(kept)], len(items) - len(kept))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(texts, max_size=20), st.lists(texts, max_size=20), thresholds)
+def test_overlap_with_held_out_cases_is_what_comparing_all_pairs_finds(
+    own: list[str], other: list[str], threshold: float
+) -> None:
+    examples = [example(text, chosen=str(i)) for i, text in enumerate(own)]
+    expected = [one for one, text in zip(examples, own, strict=True) if all(alike(text, o) < threshold for o in other)]
+    cases = [held_out(text) for text in other]
+    assert held_out_overlap(examples, cases, threshold) == (expected, len(own) - len(expected))
+
+
+def test_the_stronger_origin_stays_where_the_same_prompt_has_two_answers() -> None:
+    revision, verified = example("Where is it?", "revision", "a"), example("where is it", "verified", "b")
+    correction = example("WHERE is it", "correction", "c")
+    assert near_duplicates([revision, verified, correction], 0.85) == ([correction], 2)
+    assert near_duplicates([revision, verified], 0.85) == ([verified], 1)
+
+
+def test_the_shared_system_prompt_makes_nothing_alike() -> None:
+    examples = [example("refund"), example("parcel")]
+    assert near_duplicates(examples, 0.5) == (examples, 0)
+    assert held_out_overlap(examples, [held_out("invoice")], 0.5) == (examples, 0)
+
+
+def test_the_same_words_after_another_conversation_are_another_prompt() -> None:
+    examples = [example("yes", before=("Shall I cancel?",)), example("yes", before=("Shall I pay?",)), example("yes")]
+    assert near_duplicates(examples, 0.85) == (examples, 0)
+
+
+def test_two_sums_of_the_same_numbers_are_two_prompts() -> None:
+    examples = [example("What is 17 + 23?"), example("What is 17 * 23?")]
+    assert near_duplicates(examples, 0.85) == (examples, 0)
+
+
+def test_only_held_out_tiers_drop_examples() -> None:
+    examples = [example("where is my parcel")]
+    assert held_out_overlap(examples, [held_out("where is my parcel", "train")], 0.5) == (examples, 0)
+    for tier in ("dev", "gate", "vault"):
+        assert held_out_overlap(examples, [held_out("Where is my parcel?", tier)], 0.5) == ([], 1)
+
+
+def test_nothing_in_gives_nothing_out() -> None:
+    assert near_duplicates([], 0.85) == ([], 0)
+    assert held_out_overlap([], [], 0.5) == ([], 0)
+
+
+def test_long_texts_one_word_apart_are_found_among_a_thousand() -> None:
+    """At this size the index is banded for real: a missed pair or a wrong one would show."""
+    long = [" ".join(f"w{i}x{j}" for j in range(20)) for i in range(500)]
+    twins = [f"{text} twin" for text in long]  # Jaccard 20/21
+    examples = [example(text) for text in [*long, *twins]]
+    kept, dropped = near_duplicates(examples, 0.85)
+    assert (kept, dropped) == (examples[:500], 500)
+    assert all(left.id != right.id for left, right in pairwise(kept))

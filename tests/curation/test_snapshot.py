@@ -1,0 +1,170 @@
+"""A snapshot is named by what it says, written once, and is what the trainer gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sharpen.config import CurationSection
+from sharpen.curation.snapshot import _shuffle_labels, build_snapshot, to_rows, write_jsonl
+from sharpen.errors import Refused, StoreError
+from sharpen.records import Example, Message, Snapshot
+from sharpen.store import Store
+
+QUESTIONS = ["my parcel", "a refund please", "reset password", "invoice is wrong", "which keyboard", "bag is torn"]
+ANSWERS = ["shipping", "returns", "account", "billing", "sales", "returns"]
+SETTINGS = CurationSection(min_examples=2)
+
+
+def build(store: Store, cycle: str = "c1", seed: int = 0, **more: Any) -> Snapshot:
+    snapshot = build_snapshot(store, SETTINGS, cycle, (), seed, **more)
+    assert snapshot is not None
+    return snapshot
+
+
+def test_a_snapshot_counts_what_it_kept_and_what_each_filter_dropped(talk: Any, case: Any) -> None:
+    talk.corrected([*QUESTIONS, "MY PARCEL!", "a gate question"], [*ANSWERS, "sales", "billing"])
+    talk.rate(talk.trace("liked"), 1.0)
+    talk.rate(talk.trace("disliked"), -1.0)
+    snapshot = build_snapshot(talk.store, SETTINGS, "c1", [case("a gate question")], 0)
+    assert snapshot is not None
+    assert snapshot.counts == {"correction": 6, "verified": 1}
+    assert snapshot.dropped == {"no_answer": 1, "held_out": 1, "near_duplicate": 1}
+    assert talk.store.get(Snapshot, snapshot.id) == snapshot
+    assert len(talk.store.find(Example, ids=snapshot.example_ids)) == 7
+
+
+def test_too_few_examples_make_no_snapshot_and_write_nothing(talk: Any) -> None:
+    talk.corrected(QUESTIONS[:1], ANSWERS[:1])
+    assert build_snapshot(talk.store, SETTINGS, "c1", (), 0) is None
+    assert talk.store.count(Example) == 0
+
+
+def test_the_rows_are_the_examples_in_training_order(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    snapshot = build(talk.store)
+    by_id = {one.id: one for one in talk.store.find(Example)}
+    rows = to_rows(talk.store, snapshot)
+    assert [row["chosen"] for row in rows] == [by_id[one].chosen for one in snapshot.example_ids]
+    assert {row["messages"][-1]["content"]: row["chosen"] for row in rows} == dict(zip(QUESTIONS, ANSWERS, strict=True))
+    assert rows[0].keys() == {"messages", "chosen", "rejected", "weight"}
+
+
+def test_the_seed_sets_the_order_and_the_name(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    zero, one = build(talk.store), build(talk.store, "c2", seed=1)
+    assert zero.id != one.id
+    assert sorted(map(str, to_rows(talk.store, zero))) == sorted(map(str, to_rows(talk.store, one)))
+
+
+def test_the_name_depends_on_the_words_alone(talk: Any, tmp_path: Path) -> None:
+    """Another store, another cycle, another order of arrival: the same words, the same name."""
+    talk.corrected(QUESTIONS, ANSWERS)
+    other = type(talk)(Store.open(f"sqlite:///{tmp_path / 'other.db'}"))
+    other.corrected(QUESTIONS[::-1], ANSWERS[::-1])
+    assert build(talk.store, "c1").id == build(other.store, "c9").id
+    other.store.close()
+
+
+def test_a_cycle_that_finds_nothing_new_gets_the_snapshot_of_the_cycle_before(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    first = build(talk.store, "c1")
+    assert build(talk.store, "c2") == first
+    assert talk.store.count(Example) == 6
+    talk.corrected(["something new"], ["sales"])
+    assert build(talk.store, "c3").id != first.id
+
+
+def test_erased_words_never_reach_the_trainer(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    snapshot = build(talk.store)
+    talk.store.erase(snapshot.example_ids[0])
+    with pytest.raises(Refused, match=r"1 examples .* were erased"):
+        to_rows(talk.store, snapshot)
+
+
+def test_words_that_come_back_after_an_erasure_make_a_snapshot_that_can_be_trained_on(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    first = build(talk.store, "c1")
+    talk.store.erase(first.example_ids[0])
+    second = build(talk.store, "c2")
+    assert second.id != first.id
+    assert len(to_rows(talk.store, second)) == 6
+    assert build(talk.store, "c2").id == second.id
+
+
+def test_a_control_permutes_the_answers_and_keeps_prompts_and_evidence(talk: Any) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    real, control = build(talk.store), build(talk.store, shuffled_labels=True)
+    rows, shuffled = to_rows(talk.store, real), to_rows(talk.store, control)
+    assert control.shuffled_labels
+    assert control.id != real.id
+    assert [row["messages"] for row in shuffled] == [row["messages"] for row in rows]
+    assert Counter(row["chosen"] for row in shuffled) == Counter(ANSWERS)
+    assert all(row["rejected"] is None for row in shuffled)
+    assert not any(left["chosen"] == right["chosen"] for left, right in zip(rows, shuffled, strict=True))
+    assert control.counts == real.counts
+    assert build(talk.store, "c2", shuffled_labels=True) == control
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=25), st.integers(0, 5))
+def test_as_few_prompts_as_possible_keep_their_own_answer(labels: list[str], seed: int) -> None:
+    examples = [
+        Example(
+            id=f"exa_{i}",
+            cycle_id="c1",
+            messages=(Message(role="user", content=str(i)),),
+            chosen=label,
+            origin="correction",
+            evidence=("trc_1",),
+        )
+        for i, label in enumerate(labels)
+    ]
+    dealt = [one.chosen for one in _shuffle_labels(examples, seed)]
+    kept = sum(old == new for old, new in zip(labels, dealt, strict=True))
+    assert Counter(dealt) == Counter(labels)
+    assert kept == max(0, 2 * max(Counter(labels).values()) - len(labels))
+
+
+def test_a_file_of_rows_is_there_in_full_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"chosen": "Grüße", "weight": 1.0}, {"chosen": "b\nc", "weight": 2.0}]
+    write_jsonl(rows, path)
+    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == rows
+
+    def breaks() -> Any:
+        yield rows[0]
+        raise OSError("No space left on device")
+
+    with pytest.raises(StoreError, match=r"rows\.jsonl cannot be written"):
+        write_jsonl(breaks(), path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("place", ["curate.before_write", "store.before_commit", "curate.after_write"])
+def test_a_kill_around_the_write_leaves_all_or_nothing(talk: Any, sqlite_url: str, place: str) -> None:
+    talk.corrected(QUESTIONS, ANSWERS)
+    script = f"""
+from sharpen.config import CurationSection
+from sharpen.curation.snapshot import build_snapshot
+from sharpen.store import Store
+build_snapshot(Store.open({sqlite_url!r}), CurationSection(min_examples=2), "c1", (), 0)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], env=os.environ | {"SHARPEN_FAILPOINT": place}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert talk.store.count(Example) == (6 if place == "curate.after_write" else 0)
+    snapshot = build(talk.store)
+    assert talk.store.count(Example) == 6
+    assert talk.store.find(Snapshot) == [snapshot]
