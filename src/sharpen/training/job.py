@@ -1,0 +1,113 @@
+"""What a trainer child is asked to do, and what it answers: two small JSON files.
+
+In: the resolved recipe. Out: files that a child process reads and writes. Must not know the store or any trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sharpen.config import Config
+from sharpen.errors import TrainerError
+
+REPORTED = 2  # the child's exit status when it has told what is wrong: trying again would not help
+
+
+class Recipe(BaseModel):
+    """Every hyper-parameter, resolved: nothing is left for a library to decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["sft", "dpo"] = Field(description="the algorithm")
+    epochs: float = Field(description="passes over the snapshot")
+    rank: int = Field(description="LoRA rank")
+    alpha: int = Field(description="LoRA scale, times 1/rank")
+    learning_rate: float = Field(description="peak, AdamW, linear decay after warm-up")
+    warmup_share: float = Field(default=0.1, description="share of steps that warm up")
+    batch: int = Field(description="examples per optimizer step")
+    max_length: int = Field(description="tokens per example")
+    beta: float = Field(description="DPO's temperature")
+    max_grad_norm: float = Field(default=1.0, description="gradient clipping")
+    seed: int = Field(description="seed of everything random in the child")
+    threads: int = Field(description="CPU threads; 0 takes every core")
+
+
+class Job(BaseModel):
+    """One request to the trainer child."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Path = Field(description="folder of the base's weights")
+    base_digest: str = Field(description="its digest; goes into the adapter's config")
+    rows: Path = Field(description="JSONL: messages, chosen, rejected")
+    adapters: Path = Field(description="where the finished adapter goes, in a folder named by its digest")
+    recipe: Recipe
+
+
+class Result(BaseModel):
+    """What the child made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    adapter_digest: str = Field(description="SHA-256 of the adapter's files, first 32 digits")
+    metrics: dict[str, float] = Field(description="final training metrics")
+    seconds: float = Field(description="wall-clock seconds of the child")
+    model_seconds: float = Field(description="of these, seconds inside optimizer steps (forward, backward, update)")
+    peak_rss_bytes: int = Field(description="most memory the child held")
+
+
+def resolve(config: Config, method: Literal["sft", "dpo"], parameters: int, seed: int) -> Recipe:
+    """Fill in what the configuration leaves to the size of the base (`parameters`, a count).
+
+    chosen: rank 16 and 1e-3 brought a 135M model from 0 to 80 % exact labels in one epoch of 192 corrections; larger
+    models take the smaller rates that LoRA papers and TRL's examples use (2e-4 for 1-8B, 1e-4 above).
+    DPO moves a policy that can already answer, at a tenth of the SFT rate.
+    """
+    settings = config.training
+    size_rank, size_rate = (16, 1e-3) if parameters < 1e9 else (16, 2e-4) if parameters < 9e9 else (32, 1e-4)
+    rank = settings.rank or size_rank
+    rate = settings.learning_rate or (size_rate if method == "sft" else size_rate / 10)
+    return Recipe(
+        method=method,
+        epochs=settings.epochs or config.paced("epochs"),
+        rank=rank,
+        alpha=2 * rank,
+        learning_rate=rate,
+        batch=settings.batch,
+        max_length=settings.max_length,
+        beta=settings.beta,
+        seed=seed,
+        threads=config.models.threads,
+    )
+
+
+def check_rows(rows: list[dict[str, Any]]) -> None:
+    """Look at the rows before a child is started for them.
+
+    Raises: TrainerError naming the first row that is not (messages, chosen, rejected).
+    """
+    if not rows:
+        raise TrainerError("There is nothing to train on: the snapshot has no rows.", "sharpen curate")
+    for number, row in enumerate(rows, 1):
+        turns = row.get("messages")
+        asked = isinstance(turns, list) and all(
+            isinstance(turn, dict) and {"role", "content"} <= {*turn} for turn in turns
+        )
+        answered = isinstance(row.get("chosen"), str) and isinstance(row.get("rejected"), str | None)
+        if not (turns and asked and answered):
+            raise TrainerError(f"Row {number} of the snapshot is not (messages, chosen, rejected).", "sharpen curate")
+
+
+def write_json(path: Path, model: BaseModel) -> None:
+    """Write a file that is there whole or not at all, even after a power cut."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("w", encoding="utf-8") as stream:
+        json.dump(model.model_dump(mode="json"), stream, sort_keys=True, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)

@@ -1,0 +1,186 @@
+"""Start a trainer child, watch it, and record what it made.
+
+In: a Snapshot's rows and the configuration. Out: a TrainingRun and the ModelVersion it gave. Must not import torch: a
+crash or an out-of-memory in training stays in the child.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from sharpen.children import bound_environment
+from sharpen.config import Config
+from sharpen.errors import TrainerError
+from sharpen.failpoints import failpoint
+from sharpen.models.adapters import is_whole
+from sharpen.records import ModelVersion, Snapshot, TrainingRun, content_hash
+from sharpen.store import Store
+from sharpen.training.job import REPORTED, Job, Result, check_rows, resolve, write_json
+
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+
+def train(
+    config: Config,
+    store: Store,
+    snapshot: Snapshot,
+    rows: list[dict[str, Any]],
+    *,
+    base: Path,
+    parent: ModelVersion,
+    seed: int,
+    on_progress: Progress = lambda done, total: None,
+) -> tuple[TrainingRun, ModelVersion]:
+    """Train an adapter on the snapshot and record it. Doing it twice is doing it once.
+
+    `base` is the folder of the frozen base's weights; `parent` the version that served when the cycle began.
+    Raises: TrainerError when the child said what is wrong, or failed `[training] attempts` times.
+    """
+    check_rows(rows)
+    method = choose_method(config, rows)
+    recipe = resolve(config, method, _parameters(base), seed)
+    run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest))}"
+    folder = config.home / "runs" / run_id
+    result = _finished(folder, config.adapters)
+    if result is None:
+        job = Job(
+            base=base.resolve(),
+            base_digest=parent.base_digest,
+            rows=folder / "rows.jsonl",
+            adapters=config.adapters.resolve(),
+            recipe=recipe,
+        )
+        result = _run_child(config, folder, job, rows, on_progress)
+    run = TrainingRun(
+        id=run_id,
+        snapshot_id=snapshot.id,
+        method=method,
+        recipe=recipe.model_dump(),
+        seed=seed,
+        adapter_digest=result.adapter_digest,
+        metrics=result.metrics,
+        seconds=result.seconds,
+        model_seconds=result.model_seconds,
+    )
+    version = ModelVersion(
+        id=f"ver_{content_hash((parent.base_digest, result.adapter_digest, parent.template_digest))}",
+        base=parent.base,
+        base_digest=parent.base_digest,
+        adapter_digest=result.adapter_digest,
+        template_digest=parent.template_digest,
+        parent=parent.id,
+        run_id=run_id,
+    )
+    failpoint("train.before_write")
+    known = store.find(ModelVersion, ids=[version.id])
+    # The same weights may have been reached from another snapshot before: the version keeps its first history.
+    store.append(run, *([] if known else [version]))
+    failpoint("train.after_write")
+    return run, known[0] if known else version
+
+
+def choose_method(config: Config, rows: list[dict[str, Any]]) -> Literal["sft", "dpo"]:
+    """Return the configured method; `auto` is SFT, since a corrected or verified answer is a target to imitate.
+
+    DPO needs pairs: it is refused, with the count, when no row has a rejected answer.
+    """
+    if config.training.method != "dpo":
+        return "sft"
+    if not any(row["rejected"] for row in rows):
+        raise TrainerError("method = 'dpo' needs rejected answers, and the snapshot has none.", "method = 'sft'")
+    return "dpo"
+
+
+def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]], on_progress: Progress) -> Result:
+    folder.mkdir(parents=True, exist_ok=True)
+    config.adapters.mkdir(parents=True, exist_ok=True)
+    for leftover in config.adapters.glob(".training-*"):  # of a killed child; only one cycle runs at a time
+        shutil.rmtree(leftover, ignore_errors=True)
+    job.rows.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+    write_json(folder / "job.json", job)
+    attempt, problem = 0, ""
+    for _ in range(config.training.attempts):
+        attempt += 1
+        failpoint("train.before_child")
+        code, problem = _attempt(folder, config.training.timeout_s, on_progress)
+        result = _finished(folder, config.adapters)
+        if result is not None:
+            return result
+        if code == REPORTED:
+            break
+    raise TrainerError(
+        f"The trainer child failed (attempt {attempt} of {config.training.attempts}): it {problem}.",
+        f"read {folder / 'child.log'}; then `sharpen cycle` goes on from the last finished step",
+    )
+
+
+def _attempt(folder: Path, timeout_s: float, on_progress: Progress) -> tuple[int, str]:
+    """Run the child once. Returns its exit status, and how it ended in words."""
+    command = [sys.executable, "-m", "sharpen.training.worker", str(folder / "job.json")]
+    environment = bound_environment(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    with (
+        (folder / "child.log").open("ab") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True, errors="replace"
+        ) as child,
+    ):
+        late = threading.Event()
+        timer = threading.Timer(timeout_s, lambda: (late.set(), child.kill()))
+        timer.start()
+        said = ""
+        try:
+            for line in child.stdout or ():
+                said = _listen(line, on_progress) or said
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            timer.cancel()
+    if said:
+        return code, f"said: {said}"
+    if late.is_set():
+        return code, f"was ended after [training] timeout_s = {timeout_s:g} seconds"
+    if code < 0:
+        return code, f"was killed by signal {-code} (9 is often: out of memory)"
+    return code, f"ended with status {code}"
+
+
+def _listen(line: str, on_progress: Progress) -> str:
+    """Read one line of the child's; returns the error it tells, if it tells one."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return ""  # a library printed something
+    if not isinstance(told, dict):
+        return ""
+    if "step" in told:
+        on_progress(told["step"], told["of"])
+    return str(told.get("error", ""))
+
+
+def _finished(folder: Path, adapters: Path) -> Result | None:
+    """Return the Result if the child wrote one and its adapter is in place."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    result = Result.model_validate_json(path.read_text())
+    return result if is_whole(adapters / result.adapter_digest) else None
+
+
+def _parameters(base: Path) -> int:
+    """Estimate the base's parameter count from the size of its weights, at the precision its config names."""
+    try:
+        settings = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"The base in {base} cannot be read: {error}", "sharpen doctor") from error
+    precision = settings.get("dtype") or settings.get("torch_dtype") or "float32"  # the older name of the key
+    bytes_each = 4 if precision == "float32" else 2
+    return sum(file.stat().st_size for file in base.glob("*.safetensors")) // bytes_each

@@ -1,0 +1,169 @@
+"""The trainer child: `python -m sharpen.training.worker job.json`.
+
+In: a Job file. Out: an adapter in a folder named by its digest, a Result file, and progress lines on stdout. Must not
+know the store, so that nothing it does can hurt what is recorded.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from sharpen.children import die_with_parent
+from sharpen.errors import SharpenError, TrainerError
+from sharpen.failpoints import failpoint
+from sharpen.models import adapters
+from sharpen.training.job import REPORTED, Job, Result, write_json
+
+
+def main(path: str) -> int:
+    """Run the job. Returns 0 when the Result file is written, REPORTED when the fault was told on stdout."""
+    started = time.perf_counter()
+    die_with_parent()
+    job = Job.model_validate_json(Path(path).read_text())
+    try:
+        result = run(job, started)
+    except SharpenError as error:
+        print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201 - stdout is the channel to the parent
+        return REPORTED
+    failpoint("train.before_result")
+    write_json(Path(path).with_name("result.json"), result)
+    return 0
+
+
+def run(job: Job, started: float) -> Result:
+    """Train and put the adapter in its place. Raises: TrainerError when there is nothing sensible to save."""
+    import torch
+    from transformers import set_seed
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    if job.recipe.threads:
+        torch.set_num_threads(job.recipe.threads)
+    rows = [json.loads(line) for line in job.rows.read_text(encoding="utf-8").split("\n") if line]
+    set_seed(job.recipe.seed)
+    model, tokenizer = _base(job.base)
+    scratch = Path(tempfile.mkdtemp(prefix=".training-", dir=job.adapters))
+    try:
+        trainer = _method(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
+        clock = _clock(trainer)
+        metrics = trainer.train().metrics
+        loss = float(metrics["train_loss"])
+        trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+        if not math.isfinite(loss) or not all(bool(torch.isfinite(weight).all()) for weight in trained):
+            raise TrainerError(
+                "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
+            )
+        trainer.model.save_pretrained(scratch / "adapter")
+        digest = _seal(scratch / "adapter", job)
+        del trainer, model
+        gc.collect()
+        failpoint("train.before_rename")
+        _place(scratch / "adapter", job.adapters / digest)
+        failpoint("train.after_rename")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Result(
+        adapter_digest=digest,
+        metrics={"train_loss": loss, "steps": float(clock.steps)},
+        seconds=time.perf_counter() - started,
+        model_seconds=clock.seconds,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _base(folder: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except Exception as error:  # damaged files fail in as many ways as there are parsers
+        raise TrainerError(f"The base in {folder} could not be loaded: {error}", "sharpen doctor") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
+
+
+def _method(name: str) -> Any:
+    if name == "dpo":
+        from sharpen.training.methods import dpo
+
+        return dpo.build
+    from sharpen.training.methods import sft
+
+    return sft.build
+
+
+def _clock(trainer: Any) -> Any:
+    """Time the optimizer steps, and tell the parent how far it is."""
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def __init__(self) -> None:
+            self.seconds = 0.0
+            self.steps = 0
+            self._since = 0.0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self._since = time.perf_counter()
+
+        def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+            self.seconds += time.perf_counter() - self._since
+            self.steps = state.global_step
+            print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)  # noqa: T201
+
+    clock = Clock()
+    trainer.add_callback(clock)
+    return clock
+
+
+def _seal(folder: Path, job: Job) -> str:
+    """Leave only the weights and a config that names the base by digest, and return their SHA-256.
+
+    PEFT writes the base's path into the config; a path would make equal adapters differ between machines.
+    """
+    config_path = folder / "adapter_config.json"
+    config = json.loads(config_path.read_text())
+    config["base_model_name_or_path"] = job.base_digest
+    config_path.write_text(json.dumps(config, sort_keys=True, indent=1))
+    for extra in [file for file in folder.iterdir() if file.name not in adapters.FILES]:
+        extra.unlink()
+    return adapters.digest(folder)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Move the finished folder to its name; the same content may already be there."""
+    if target.exists():
+        if adapters.is_whole(target):
+            return
+        shutil.rmtree(target)  # damaged since it was made
+    for path in (*source.iterdir(), source):
+        _sync(path)
+    source.rename(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
