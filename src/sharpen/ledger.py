@@ -1,0 +1,161 @@
+"""Durable steps: a pass that is killed goes on from its last finished step, on DBOS Transact.
+
+In: named steps, each a function from facts to facts (plain JSON values). Out: the facts at the end. Must not know what
+a step does.
+
+A step runs at least once: one that was killed half way runs again, so its effects must be idempotent. A step that
+raises does not fail the pass: its error is handed to the caller and the pass stays unfinished, exactly as a kill would
+have left it, so that the next start tries that step again. The ledger's file is the truth about what has happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from sharpen.errors import BoundaryError
+from sharpen.failpoints import failpoint
+from sharpen.plugins import part
+
+Facts = dict[str, Any]
+Step = Callable[[Facts], Facts]
+
+# Without a fixed version DBOS hashes the code, and a pass begun by other code is never picked up again. Raise it when
+# the steps of a pass change so that an unfinished one cannot go on.
+APPLICATION_VERSION = "1"
+_WORKFLOW = "pass"
+
+
+class _Unfinished(BaseException):
+    """Leave the pass as a kill would. DBOS records what derives from Exception as the pass's outcome; this does not."""
+
+
+class Ledger:
+    """The steps that were finished, per pass. One instance per process: DBOS allows no more."""
+
+    def __init__(self, url: str, steps: Mapping[str, Step]) -> None:
+        self._steps = dict(steps)
+        self._until: str | None = None
+        self._outcomes: dict[str, Future[Facts]] = {}
+        self._url = url
+        self._ready = threading.Event()  # an unfinished pass, picked up at launch, waits until it is asked for
+        self._wanted: str | None = None
+
+    def __enter__(self) -> Ledger:
+        dbos = part("dbos")
+        serialization = part("dbos._serialization")
+        logging.getLogger("dbos").setLevel(logging.ERROR)
+        dbos.DBOS.destroy(destroy_registry=True)
+        dbos.DBOS(
+            config={
+                "name": "sharpen",
+                "system_database_url": self._url,
+                "serializer": serialization.DBOSPortableJSONSerializer(),  # the default is pickle
+                "application_version": APPLICATION_VERSION,
+                "executor_id": "local",
+                "log_level": "ERROR",
+                "console_log_level": "ERROR",
+                "enable_otlp": False,
+                "use_listen_notify": False,
+            }
+        )
+        self._dbos = dbos.DBOS
+        self._id = dbos.SetWorkflowID
+
+        def run(pass_id: str, facts: Facts) -> Facts:  # DBOS marks the function, and a bound method takes no marks
+            return self._run(pass_id, facts)
+
+        self._pass = dbos.DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(run)
+        self._dbos.launch()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wanted = None
+        self._ready.set()
+        self._dbos.destroy(destroy_registry=True)
+
+    def passes(self) -> dict[str, bool]:
+        """Return every pass in the order they began, and whether it has finished."""
+        return {status.workflow_id: status.status == "SUCCESS" for status in self._dbos.list_workflows()}
+
+    def go(self, pass_id: str, facts: Facts, *, until: str | None = None) -> Facts:
+        """Begin the pass, or go on with it if it was begun; return its facts when it has ended.
+
+        `until` names the step after which to stop; the pass stays unfinished. Raises: whatever a step raised.
+        """
+        self._until, self._wanted = until, pass_id
+        outcome = self._outcomes.setdefault(pass_id, Future())
+        status = self._dbos.get_workflow_status(pass_id)
+        if status is None:
+            with self._id(pass_id):
+                self._dbos.start_workflow(self._pass, pass_id, facts)
+        elif status.status == "SUCCESS":
+            return dict(self._dbos.retrieve_workflow(pass_id).get_result())
+        elif status.status not in ("PENDING", "ENQUEUED"):
+            raise BoundaryError(f"The ledger says that {pass_id} is {status.status}.", "sharpen doctor")
+        self._ready.set()
+        return outcome.result()
+
+    def finished_steps(self, pass_id: str) -> dict[str, Facts]:
+        """Return what each finished step of a pass gave, in order."""
+        steps = self._dbos.list_workflow_steps(pass_id)
+        return {step["function_name"]: step["output"] or {} for step in steps if step["error"] is None}
+
+    def _run(self, pass_id: str, facts: Facts) -> Facts:
+        """The workflow. Deterministic: everything that touches the world is inside a step."""
+        outcome = self._outcomes.setdefault(pass_id, Future())
+        self._ready.wait()
+        if self._wanted != pass_id:
+            raise _Unfinished
+        try:
+            for name, step in self._steps.items():
+                facts = facts | self._dbos.run_step({"name": name}, _guarded(name, step), facts)
+                failpoint(f"{name}.after_ledger")
+                if name == self._until:
+                    raise _Unfinished
+        except _Unfinished as stop:
+            cause = stop.__cause__
+            if cause is None:
+                outcome.set_result(facts)
+            else:
+                outcome.set_exception(cause)
+            raise
+        except BaseException as error:  # the ledger itself failed: whoever waits must hear of it
+            outcome.set_exception(error)
+            raise _Unfinished from error
+        outcome.set_result(facts)
+        return facts
+
+
+def unfinished(url: str) -> list[str]:
+    """Return the passes that were begun and have not ended, without going on with any. Raises: BoundaryError."""
+    dbos = part("dbos")
+    serializer = part("dbos._serialization").DBOSPortableJSONSerializer()
+    logging.getLogger("dbos").setLevel(logging.ERROR)
+    try:
+        client = dbos.DBOSClient(system_database_url=url, serializer=serializer, retry_connection_errors=False)
+        try:
+            statuses = client.list_workflows(load_input=False, load_output=False)
+        finally:
+            client.destroy()
+    except Exception as error:  # whatever the driver raises means the same to the caller
+        raise BoundaryError(f"The ledger cannot be read: {error}", "check the file's rights and the disk") from error
+    return [status.workflow_id for status in statuses if status.status != "SUCCESS"]
+
+
+def _guarded(name: str, step: Step) -> Step:
+    """Let a step's error out past DBOS, which would otherwise record it as the step's outcome for ever."""
+
+    def run(facts: Facts) -> Facts:
+        failpoint(f"{name}.begin")
+        try:
+            given = step(facts)
+        except Exception as error:
+            raise _Unfinished from error
+        failpoint(f"{name}.before_ledger")
+        return given
+
+    return run

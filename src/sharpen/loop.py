@@ -1,0 +1,216 @@
+"""The cycle: serve → capture → critique → curate → train → evaluate → promote, as durable steps.
+
+In: what the gateway has recorded. Out: a Verdict, and a Deployment if the challenger earned it. This is the only place
+that knows the order. No stage calls another: each reads records and writes records, and the facts that pass between
+steps here are ids.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import time
+from collections.abc import Iterator
+from functools import cached_property
+
+from sharpen.critique.flow import critique
+from sharpen.curation.snapshot import build_snapshot, to_rows
+from sharpen.errors import ConfigError, Refused, TrackerError
+from sharpen.ledger import Facts, Ledger, Step
+from sharpen.promotion.gate import decide, hold
+from sharpen.promotion.registry import deploy
+from sharpen.records import Cycle, ModelVersion, Score, Snapshot, StageTime, TrainingRun, Verdict, content_hash
+from sharpen.tracking.mlflow import MlflowMirror
+from sharpen.training.launch import train
+from sharpen.workbench import Workbench
+
+log = logging.getLogger("sharpen.loop")
+
+
+class Loop(Workbench):
+    """A deployment that improves from its own use."""
+
+    @cached_property
+    def stages(self) -> dict[str, Step]:
+        """The steps of a cycle, in order. Serving and capture go on all the time, in the gateway."""
+        return {
+            "critique": self._timed("critique", self._critique),
+            "curate": self._timed("curate", self._curate),
+            "train": self._timed("train", self._train),
+            "evaluate": self._timed("evaluate", self._evaluate),
+            "promote": self._timed("promote", self._promote),
+            "track": self._timed("track", self._track),
+        }
+
+    def _critique(self, facts: Facts) -> Facts:
+        """Look at every answer again; find better ones where a verifier can tell."""
+        critiques = critique(
+            self.config,
+            self.store,
+            self.engine,
+            self.target,
+            cycle_id=facts["cycle_id"],
+            version_id=self.ready(facts["champion_id"]).id,
+            on_progress=self.report("critique"),
+        )
+        return {"critiques": len(critiques), "revised": sum(one.revision is not None for one in critiques)}
+
+    def _curate(self, facts: Facts) -> Facts:
+        """Build the training set from corrections, verified answers and revisions."""
+        settings = self.config.curation
+        snapshot = build_snapshot(self.store, settings, facts["cycle_id"], self.held_out(), self.config.seed)
+        if snapshot is None:
+            return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}
+        return {"snapshot_id": snapshot.id}
+
+    def _train(self, facts: Facts) -> Facts:
+        """Turn the training set into an adapter on the frozen base."""
+        if facts["snapshot_id"] is None:
+            return {"version_id": facts["champion_id"], "run_id": None}
+        snapshot = self.store.get(Snapshot, facts["snapshot_id"])
+        run, version = self.train_on(snapshot, parent_id=facts["champion_id"])
+        return {"version_id": version.id, "run_id": run.id, "model_seconds": run.model_seconds}
+
+    def _evaluate(self, facts: Facts) -> Facts:
+        """Measure champion, challenger and the in-context arm on the gate's cases."""
+        if facts["version_id"] == facts["champion_id"]:
+            return {"evaluation_id": None, "hold": facts.get("hold", "training gave the champion's own weights again")}
+        evaluation_id = f"evl_{content_hash((facts['cycle_id'], facts['version_id'], 'gate'))}"
+        for suite, arms in self.arms(facts["champion_id"], facts["version_id"], facts["snapshot_id"]):
+            for arm in arms:
+                self.score(suite, "gate", arm, evaluation_id)
+        return {"evaluation_id": evaluation_id}
+
+    def _promote(self, facts: Facts) -> Facts:
+        """Put the challenger before the gate, and deploy it if it passes."""
+        cycle_id, champion_id, challenger_id = facts["cycle_id"], facts["champion_id"], facts["version_id"]
+        earlier = [one for one in self.store.find(Verdict) if one.cycle_id != cycle_id and one.alpha_spent > 0]
+        names = {"cycle_id": cycle_id, "champion_id": champion_id, "challenger_id": challenger_id}
+        attempt = len(earlier) + 1
+        if facts["evaluation_id"] is None:
+            verdict = hold(**names, attempt=attempt, reason=facts["hold"])
+        else:
+            verdict = self.judge(self.store.find(Score, subjects=[facts["evaluation_id"]]), attempt=attempt, **names)
+        self.store.append(verdict)
+        if verdict.decision == "promote":
+            deploy(self.store, verdict, challenger_id)
+        return {"verdict_id": verdict.id, "deployed": verdict.decision == "promote"}
+
+    def _track(self, facts: Facts) -> Facts:
+        """Tell MLflow. It mirrors what the store owns: if it is away, the cycle is no worse for it."""
+        if not self.config.tracking.mlflow or facts["run_id"] is None:
+            return {"tracked": False}
+        run = self.store.get(TrainingRun, facts["run_id"])
+        version = self.store.get(ModelVersion, facts["version_id"])
+        verdict = self.store.get(Verdict, facts["verdict_id"])
+        scores = {f"{one.suite}/{one.against}": one.other for one in verdict.comparisons}
+        scores |= {f"{one.suite}/challenger": one.challenger for one in verdict.comparisons}
+        try:
+            mirror = MlflowMirror(self.config.home)
+            mirror.record_run(run, version, scores, {"verdict": verdict.decision, "cycle": facts["cycle_id"]})
+            deployment = self.store.champion()
+            mirror.set_aliases(deployment.version_id, deployment.previous_id)
+        except TrackerError as error:
+            log.warning("MLflow was not told: %s", error)
+            return {"tracked": False}
+        return {"tracked": True}
+
+    def train_on(self, snapshot: Snapshot, *, parent_id: str) -> tuple[TrainingRun, ModelVersion]:
+        """Train an adapter on a snapshot, in a child process; our own model makes room for it."""
+        rows = to_rows(self.store, snapshot)
+        self.model.free()
+        return train(
+            self.config,
+            self.store,
+            snapshot,
+            rows,
+            base=self.base_folder,
+            parent=self.store.get(ModelVersion, parent_id),
+            seed=self.config.seed,
+            on_progress=self.report("train"),
+        )
+
+    def judge(
+        self, scores: list[Score], *, cycle_id: str, champion_id: str, challenger_id: str, attempt: int
+    ) -> Verdict:
+        """Put the scores of an evaluation before the gate."""
+        suites: dict[str, dict[str, list[Score]]] = {}
+        for score in scores:
+            suites.setdefault(score.suite, {}).setdefault(score.arm, []).append(score)
+        return decide(
+            cycle_id=cycle_id,
+            champion_id=champion_id,
+            challenger_id=challenger_id,
+            target=suites.pop(self.target.name),
+            guards=suites,
+            attempt=attempt,
+            settings=self.config.promotion,
+            seed=self.config.seed,
+        )
+
+    # -- one pass ------------------------------------------------------------------------------------------------------
+
+    def cycle(self, until: str | None = None) -> Cycle:
+        """Run one pass, or go on with the one that was interrupted.
+
+        `until` names the stage after which to stop. Raises: Refused when another process runs a cycle; and whatever a
+        stage raised, with the pass kept: the next call goes on from the last finished step.
+        """
+        if until is not None and until not in self.stages:
+            raise ConfigError(f"There is no stage '{until}'.", f"one of {', '.join(self.stages)}")
+        champion = self.store.champion()
+        with self._alone(), Ledger(self.ledger_url, self.stages) as ledger:
+            passes = ledger.passes()
+            unfinished = [one for one, is_finished in passes.items() if not is_finished]
+            cycle_id = unfinished[0] if unfinished else f"cycle-{len(passes) + 1:04d}"
+            # A pass that goes on keeps the champion it began with: the ledger has it, and ignores what is given here.
+            facts = ledger.go(cycle_id, {"cycle_id": cycle_id, "champion_id": champion.version_id}, until=until)
+            return self._view(facts, ledger.finished_steps(cycle_id))
+
+    def _view(self, facts: Facts, steps: dict[str, Facts]) -> Cycle:
+        verdict = self.store.get(Verdict, facts["verdict_id"]) if "verdict_id" in facts else None
+        return Cycle(
+            id=facts["cycle_id"],
+            state="done" if len(steps) == len(self.stages) else "running",
+            champion_id=facts["champion_id"],
+            snapshot_id=facts.get("snapshot_id"),
+            version_id=facts.get("version_id"),
+            verdict=verdict,
+            deployed=facts.get("deployed", False),
+            stages=tuple(
+                StageTime(stage=name, seconds=given["seconds"], model_seconds=given["model_seconds"])
+                for name, given in steps.items()
+            ),
+        )
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger lives: beside the store."""
+        url = self.config.store_url
+        return url if url.startswith("postgresql") else f"sqlite:///{self.config.home / 'ledger.db'}"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the cycle's lock; the kernel gives it back when we die."""
+        self.config.home.mkdir(parents=True, exist_ok=True)
+        with (self.config.home / "cycle.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise Refused(
+                    "Another process is running a cycle here.", "wait for it, or end it, then try again"
+                ) from error
+            yield
+
+    def _timed(self, name: str, step: Step) -> Step:
+        """Measure a step: its wall-clock seconds, and those inside the model here or in the trainer child."""
+
+        def run(facts: Facts) -> Facts:
+            started, before = time.perf_counter(), self.model.seconds
+            self.on_progress(name, 0, 0)
+            given = step(facts)
+            model_seconds = given.get("model_seconds", 0.0) + self.model.seconds - before
+            return given | {"seconds": time.perf_counter() - started, "model_seconds": model_seconds}
+
+        return run
