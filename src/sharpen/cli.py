@@ -1,0 +1,215 @@
+"""The command line: one verb per thing a person does.
+
+In: arguments. Out: text, tables, exit status 1 for whatever went wrong and can be explained. Must not hold logic of its
+own: every verb is a few lines over the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sharpen import console
+from sharpen.children import die_with_parent
+from sharpen.config import DEFAULT_PATH, Config, load, render
+from sharpen.errors import ConfigError, SharpenError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def main() -> None:
+    """Run the command line; a mistake that we can explain ends without a traceback."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    die_with_parent()
+    try:
+        app()
+    except SharpenError as error:
+        console.complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.err.print("Interrupted. Nothing is lost: the same command goes on from the last finished step.")
+        sys.exit(130)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="the configuration file to write")] = DEFAULT_PATH,
+    base: Annotated[str, typer.Option(help="the weights: model id, folder, GGUF file or package:NAME")] = Config().base,
+    suite: Annotated[str, typer.Option(help="the target: a JSONL file, or reasoning-gym:NAME")] = "",
+) -> None:
+    """Write the configuration with every default explained, and deploy version 0: the base as it is."""
+    from sharpen.loop import Loop
+
+    if not path.exists():
+        chosen = Config.model_validate({"base": base, "evaluation": {"suite": suite}})
+        try:
+            path.write_text(render(chosen), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}", "choose another path") from error
+        console.out.print(f"wrote {path}")
+    version = Loop.open(path).initialise()
+    console.out.print(f"version 0 is [bold]{version.id}[/]. Next: sharpen serve")
+
+
+@app.command()
+def doctor(config: ConfigOption = DEFAULT_PATH) -> None:
+    """Check everything a cycle needs, and say what to do about what is missing."""
+    from sharpen.doctor import examine
+
+    if not examine(config):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="which messages get a correction, and everything random")] = 0,
+    json_path: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+    home: Annotated[Path, typer.Option(help="folder for the demo's store, adapters and report")] = Path(
+        ".sharpen/demo"
+    ),
+) -> None:
+    """Run one whole cycle on a real model: before, after, verdict, and a negative control."""
+    from sharpen.demo.story import tell
+
+    tell(home / f"seed-{seed}", seed, json_path)
+
+
+@app.command()
+def serve(
+    config: ConfigOption = DEFAULT_PATH,
+    host: Annotated[str | None, typer.Option(help="address; any but loopback needs a key")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="port")] = None,
+) -> None:
+    """Answer requests behind an OpenAI-compatible API."""
+    from sharpen.gateway.run import serve as run
+
+    settings = load(config)
+    changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    run(settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changed)}))
+
+
+@app.command()
+def capture(path: Annotated[Path, typer.Argument(help="JSONL: messages, reply; optional rating, correction, session")],
+            config: ConfigOption = DEFAULT_PATH) -> None:  # fmt: skip
+    """Import exchanges that were recorded elsewhere."""
+    from sharpen.capture.importers import import_jsonl
+    from sharpen.store import Store
+
+    traces, feedback = import_jsonl(Store.open(load(config).store_url), path)
+    console.out.print(f"imported {traces} exchanges and {feedback} pieces of feedback")
+
+
+@app.command()
+def cycle(
+    config: ConfigOption = DEFAULT_PATH,
+    until: Annotated[str | None, typer.Option(help="stop after this stage; the next cycle goes on from there")] = None,
+    dry_run: Annotated[bool, typer.Option(help="say what there is to learn from, and do nothing")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one pass of the loop, or go on with the one that was interrupted."""
+    from sharpen.loop import Loop
+    from sharpen.records import Feedback, Trace
+
+    if dry_run:
+        store = Loop.open(config).store
+        said = store.find(Feedback)
+        corrected = sum(one.correction is not None for one in said)
+        console.out.print(f"{store.count(Trace)} exchanges, {len(said)} pieces of feedback, {corrected} corrections")
+        return
+    with console.board() as board:
+        done = Loop.open(config, board).cycle(until)
+    if as_json:
+        console.out.print_json(done.model_dump_json())
+        return
+    console.out.print(console.cycle_table(done))
+    if done.verdict:
+        console.out.print(console.verdict_table(done.verdict))
+
+
+def _stage_verb(stage: str, help_: str) -> None:
+    def run(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
+        cycle(config, until=stage, dry_run=False, as_json=as_json)
+
+    app.command(stage, help=f"{help_} Runs the cycle up to here; the next command goes on.")(run)
+
+
+_stage_verb("critique", "Look at the answers again, and find better ones.")
+_stage_verb("curate", "Build the training set.")
+_stage_verb("train", "Turn the training set into an adapter.")
+_stage_verb("evaluate", "Measure champion, challenger and the in-context arm.")
+_stage_verb("promote", "Put the challenger before the gate.")
+
+
+@app.command()
+def show(
+    record_id: Annotated[str | None, typer.Argument(help="a record's id; without one, an overview")] = None,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Show one record, or an overview of the store."""
+    from sharpen.overview import overview
+    from sharpen.store import Store
+
+    store = Store.open(load(config).store_url)
+    if record_id is None:
+        console.out.print(overview(store))
+    else:
+        console.out.print_json(store.lookup(record_id).model_dump_json())
+
+
+@app.command()
+def why(
+    version: Annotated[
+        str, typer.Argument(help="a version's id, champion or previous; or an example's id")
+    ] = "champion",
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a version was made of, back to the exchanges it learned from."""
+    from sharpen.lineage.provenance import as_dict
+    from sharpen.lineage.provenance import render as tree
+    from sharpen.lineage.provenance import why as trace_back
+    from sharpen.store import Store
+
+    provenance = trace_back(Store.open(load(config).store_url), version)
+    if as_json:
+        console.out.print_json(json.dumps(as_dict(provenance), default=str))
+    else:
+        console.out.print(tree(provenance))
+
+
+@app.command()
+def undo(
+    reason: Annotated[str, typer.Option(help="why, in one sentence")] = "Undone by hand.",
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Serve the previous version again, at once."""
+    from sharpen.promotion.registry import undo as go_back
+    from sharpen.store import Store
+    from sharpen.tracking.mlflow import follow
+
+    settings = load(config)
+    deployment = go_back(Store.open(settings.store_url), reason)
+    follow(settings, deployment)
+    console.out.print(f"[bold]{deployment.version_id}[/] serves again; gateways follow within a second.")
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="which promise to measure")] = "generation",
+    json_path: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
+) -> None:
+    """Measure a promise of speed against a named peer, in one run."""
+    from sharpen.benchmarks import run
+
+    run(name, json_path)
+
+
+if __name__ == "__main__":
+    main()

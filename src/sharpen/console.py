@@ -1,0 +1,97 @@
+"""What a person sees in the terminal: progress bars with the time left, tables, errors without a traceback.
+
+In: numbers and records. Out: text on the terminal. Must not know how they came about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from sharpen.errors import SharpenError
+from sharpen.records import Cycle, Verdict
+
+out = Console()
+err = Console(stderr=True)
+
+
+class Board:
+    """One progress bar per piece of work; call it with (name, done, in all)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, Any] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Show how far a piece of work is; a total of 0 means that nobody knows yet."""
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=total or None)
+        self._progress.update(self._bars[name], completed=done, total=total or None)
+
+    def end(self, name: str) -> None:
+        """Stop the clock of a piece of work that never told its length."""
+        if name in self._bars:
+            self._progress.update(self._bars[name], total=1, completed=1)
+
+
+@contextlib.contextmanager
+def board() -> Iterator[Board]:
+    """Show progress bars while the block runs."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description:<38}"), BarColumn(bar_width=24),
+        MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=err, refresh_per_second=4) as progress:
+        shown = Board(progress)
+        yield shown
+        for task in progress.tasks:  # a stage that told no length has ended too
+            if not task.finished:
+                progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
+
+
+def complain(error: SharpenError) -> None:
+    """Tell a person what is wrong and what to type next."""
+    err.print(f"[bold red]✗[/] {_plain(error.what)}", highlight=False)
+    if error.next_step:
+        err.print(f"  [bold]→[/] {_plain(error.next_step)}", highlight=False)
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Return the gate's comparisons as a table."""
+    table = Table(title=verdict.reason, title_justify="left", title_style="bold")
+    for column in ("challenger against", "on", "cases", "challenger", "other", "difference", "interval", "p"):
+        table.add_column(column, justify="left" if column in ("challenger against", "on") else "right")
+    for one in verdict.comparisons:
+        table.add_row(
+            one.against.replace("_", "-"), one.suite, str(one.n), f"{one.challenger:.1%}", f"{one.other:.1%}",
+            f"{100 * one.effect:+.1f}", f"{100 * one.low:+.1f} … {100 * one.high:+.1f}", f"{one.p_value:.2g}",
+        )  # fmt: skip
+    return table
+
+
+def cycle_table(cycle: Cycle) -> Table:
+    """Return the stages of a cycle with their times."""
+    table = Table(title=f"{cycle.id}: {cycle.state}", title_justify="left")
+    for column in ("stage", "seconds", "in the model"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage in cycle.stages:
+        share = stage.model_seconds / stage.seconds if stage.seconds else 0.0
+        table.add_row(stage.stage, f"{stage.seconds:.1f}", f"{share:.0%}")
+    return table
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
