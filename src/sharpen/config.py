@@ -160,14 +160,14 @@ class Config(Section):
     def paced(self, key: Literal["rounds", "samples", "epochs"]) -> int:
         """Return the critique's or trainer's count: as set, or as the pace sets it.
 
-        chosen: demo fits 8 minutes on two cores; nightly doubles the search and the passes.
+        chosen: demo fits a quarter of an hour on two cores; nightly doubles the search.
         """
         own = {"rounds": self.critique.rounds, "samples": self.critique.samples, "epochs": self.training.epochs}[key]
         if own is not None:
             return int(own)
         return {
-            "demo": {"rounds": 2, "samples": 3, "epochs": 1},
-            "hourly": {"rounds": 2, "samples": 4, "epochs": 2},
+            "demo": {"rounds": 2, "samples": 3, "epochs": 3},
+            "hourly": {"rounds": 2, "samples": 4, "epochs": 3},
             "nightly": {"rounds": 3, "samples": 8, "epochs": 3},
         }[self.pace][key]
 

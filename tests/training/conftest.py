@@ -48,7 +48,7 @@ def shops(tiny_base: Path) -> Iterator[Callable[..., Shop]]:
     opened = []
 
     def make(home: Path, **training: Any) -> Shop:
-        settings = {"epochs": 40.0, "learning_rate": 0.01, "batch": 2, "rank": 8, "attempts": 2} | training
+        settings = {"epochs": 100.0, "learning_rate": 0.003, "batch": 2, "rank": 8, "attempts": 2} | training
         config = parse({"home": str(home), "models": {"threads": 1}, "training": settings})
         shop = Shop(tiny_base, config, Store.open(config.store_url))
         opened.append(shop)

@@ -41,9 +41,11 @@ def test_it_learns_a_small_set_by_heart_and_the_base_stays_as_it_was(trained: An
     engine.load(version.id, shop.config.adapters / version.adapter_digest)
     assert answers(engine, version.id) == list(PAIRS.values())
     assert answers(engine, "ver_0") == before != list(PAIRS.values())
-    assert 0 < run.metrics["train_loss"] < 3 and run.metrics["steps"] == 80
-    right, wrong = engine.logprobs([ASKED[0].messages], [["billing", "delivery"]], version.id)[0]
-    assert right > -0.5 > wrong
+    assert 0 < run.metrics["train_loss"] < 4.5 and run.metrics["steps"] == 200
+    learned, fresh = (
+        engine.logprobs([ASKED[0].messages], [["billing", "sales"]], name)[0] for name in (version.id, "ver_0")
+    )
+    assert learned[0] > fresh[0] + 10 and learned[0] > learned[1]
 
 
 def test_the_records_say_what_was_made(trained: Any) -> None:
@@ -96,7 +98,7 @@ def test_a_killed_child_is_started_again_and_gives_the_same_adapter(trained: Any
             child.send_signal(signal.SIGKILL)
 
     run, version = shop.train(on_progress=kill_once)
-    assert len(killed) == 1 and told.count(1) == 2 and told[-1] == 80
+    assert len(killed) == 1 and told.count(1) == 2 and told[-1] == 200
     assert (run.adapter_digest, version.id) == (trained[1].adapter_digest, trained[2].id)
     assert [path.name for path in shop.config.adapters.iterdir()] == [run.adapter_digest]
 

@@ -51,8 +51,8 @@ class Clock:
         self.seconds[name] = round(time.monotonic() - started, 2)
 
     @contextmanager
-    def watching(self, every_s: float = 0.5) -> Iterator[None]:
-        """Sample memory while the block runs. Shared pages are counted once per process: an upper bound."""
+    def watching(self, every_s: float = 1.0) -> Iterator[None]:
+        """Sample memory while the block runs, as proportional set size: the processes map the same weights file."""
         ended = threading.Event()
 
         def look() -> None:
@@ -61,8 +61,9 @@ class Clock:
                 total = 0
                 for process in [own, *own.children(recursive=True)]:
                     try:
-                        total += process.memory_info().rss
-                    except psutil.NoSuchProcess:
+                        memory = process.memory_full_info()
+                        total += getattr(memory, "pss", memory.rss)
+                    except (psutil.NoSuchProcess, psutil.AccessDenied):
                         continue
                 self.peak_rss_bytes = max(self.peak_rss_bytes, total)
 

@@ -122,7 +122,7 @@ def render(provenance: Provenance) -> Tree:
     else:
         _branch(tree, "never deployed", "")
     if provenance.verdict:
-        _branch(tree, f"verdict {provenance.verdict.id}", f"{provenance.verdict.decision}: {provenance.verdict.reason}")
+        _branch(tree, f"verdict {provenance.verdict.id}", provenance.verdict.reason)
     if run and snapshot:
         trained = _branch(tree, f"run {run.id}", f"{run.method}, seed {run.seed}, {run.seconds:.0f} s")
         counts = ", ".join(f"{count} {origin}" for origin, count in snapshot.counts.items())

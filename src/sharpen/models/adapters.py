@@ -81,7 +81,7 @@ def _misfit(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], model: A
         parts = _KEY.fullmatch(key)
         if parts is None or parts["module"] not in modules:
             return f"the base has no place for '{key}'"
-        layer = modules[parts["module"]]
+        layer: Any = modules[parts["module"]]
         outputs, inputs = getattr(layer, "base_layer", layer).weight.shape
         rank = shape[0 if parts["half"] == "A" else -1] if config.get("rank_pattern") else config["r"]
         needed = (rank, inputs) if parts["half"] == "A" else (outputs, rank)

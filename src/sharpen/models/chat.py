@@ -47,7 +47,7 @@ class EngineChatModel(BaseChatModel):
             role = _ROLES.get(message.type)
             if role is None:
                 raise EngineError(f"A message of type '{message.type}' has no place in a chat template.")
-            turns.append(Message(role=role, content=message.text))  # type: ignore[arg-type]
+            turns.append(Message(role=role, content=message.text))
         return Request(turns, self.max_new_tokens, self.temperature, seed=self.seed, stop=tuple(stop or ()))
 
     def _generate(

@@ -22,6 +22,7 @@ from transformers import DynamicCache
 
 MIN_PREFIX_TOKENS = 16  # chosen: below this, copying the cache costs about what computing it does
 MAX_PREFILL_TOKENS = 4096  # chosen: bounds the activations of one prefill call to some hundred megabytes
+MOST_STEPS_WAITED = 4  # chosen: a new request waits some tenths of a second at most for others to join with
 KEPT_PREFIXES = 8  # chosen: a few system prompts and in-context beginnings; each costs tens of megabytes at most
 
 Cache = list[tuple[Tensor, Tensor]]  # per layer: keys and values, (B, heads, T, head_dim)
@@ -60,6 +61,7 @@ class Decoder:
         self._last_B = torch.zeros(0, dtype=torch.long)  # the token each row wrote last, not yet in the cache
         self._prefixes: OrderedDict[tuple[int, ...], Cache] = OrderedDict()
         self._recent: list[int] = []
+        self._waited = 0  # steps since a row could have joined
 
     @property
     def busy(self) -> bool:
@@ -74,11 +76,13 @@ class Decoder:
         """Admit waiting rows if there is room, otherwise write one token in every row."""
         with torch.inference_mode():
             self._drop()
-            room = self.max_rows - len(self._rows)
-            # Joining costs a call of its own: wait for a few rows to leave, unless everyone fits.
-            if self._waiting and (room >= len(self._waiting) or room >= max(1, self.max_rows // 4)):
-                self._admit(room)
+            joining = min(self.max_rows - len(self._rows), len(self._waiting))
+            # Joining costs a call of its own: wait a few steps for company, while others are being written.
+            if joining > 0 and (joining >= len(self._rows) / 4 or self._waited >= MOST_STEPS_WAITED):
+                self._waited = 0
+                self._admit(joining)
             elif self._rows:
+                self._waited = self._waited + 1 if joining > 0 else 0
                 self._advance()
 
     def freshen(self) -> None:

@@ -101,13 +101,13 @@ def choose_method(config: Config, rows: list[dict[str, Any]]) -> Literal["sft", 
 def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]], on_progress: Progress) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     config.adapters.mkdir(parents=True, exist_ok=True)
-    for leftover in config.adapters.glob(".training-*"):  # of a killed child; only one cycle runs at a time
-        shutil.rmtree(leftover, ignore_errors=True)
     job.rows.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
     write_json(folder / "job.json", job)
     attempt, problem = 0, ""
     for _ in range(config.training.attempts):
         attempt += 1
+        for leftover in config.adapters.glob(".training-*"):  # of a killed child; only one cycle runs at a time
+            shutil.rmtree(leftover, ignore_errors=True)
         failpoint("train.before_child")
         code, problem = _attempt(folder, config.training.timeout_s, on_progress)
         result = _finished(folder, config.adapters)
@@ -132,7 +132,12 @@ def _attempt(folder: Path, timeout_s: float, on_progress: Progress) -> tuple[int
         ) as child,
     ):
         late = threading.Event()
-        timer = threading.Timer(timeout_s, lambda: (late.set(), child.kill()))
+
+        def end() -> None:
+            late.set()
+            child.kill()
+
+        timer = threading.Timer(timeout_s, end)
         timer.start()
         said = ""
         try:

@@ -134,11 +134,13 @@ def _clock(trainer: Any) -> Any:
 def _seal(folder: Path, job: Job) -> str:
     """Leave only the weights and a config that names the base by digest, and return their SHA-256.
 
-    PEFT writes the base's path into the config; a path would make equal adapters differ between machines.
+    PEFT writes the base's path into the config, and the names of the layers in the order of a set, which changes from
+    process to process: either would make equal adapters differ.
     """
     config_path = folder / "adapter_config.json"
     config = json.loads(config_path.read_text())
     config["base_model_name_or_path"] = job.base_digest
+    config["target_modules"] = sorted(config["target_modules"])
     config_path.write_text(json.dumps(config, sort_keys=True, indent=1))
     for extra in [file for file in folder.iterdir() if file.name not in adapters.FILES]:
         extra.unlink()
