@@ -83,7 +83,7 @@ CHANGEABLE = [
 )
 def test_a_key_that_differs_from_its_default_survives_the_file(section: str, key: str, field: FieldInfo) -> None:
     default = field.get_default(call_default_factory=True)
-    for value in (another(default), 1, 2, 0.75, 5000, "nightly", "demo", "hourly", "sft"):
+    for value in (another(default), 1, 2, 0.75, 5000, "nightly", "demo", "hourly", "sft", "fixed"):
         try:
             config = parse({section: {key: value}} if section else {key: value})
         except ConfigError:

@@ -88,7 +88,7 @@ class TrainingSection(Section):
     method: Literal["auto", "sft", "dpo"] = Field(
         default="auto", description="auto: sft, or dpo on preference pairs alone"
     )
-    epochs: float | None = Field(default=None, gt=0, description="passes over the snapshot; the pace sets it")
+    epochs: float = Field(default=3.0, gt=0, description="passes over the snapshot")
     rank: int | None = Field(default=None, ge=1, le=512, description="LoRA rank; the size of the base sets it")
     learning_rate: float | None = Field(default=None, gt=0, lt=1, description="the size of the base sets it")
     batch: int = Field(default=8, ge=1, description="examples per optimizer step")
@@ -157,18 +157,18 @@ class Config(Section):
         """Where adapters lie, each in a folder named by its digest."""
         return self.home / "adapters"
 
-    def paced(self, key: Literal["rounds", "samples", "epochs"]) -> int:
-        """Return the critique's or trainer's count: as set, or as the pace sets it.
+    def paced(self, key: Literal["rounds", "samples"]) -> int:
+        """Return the critique's count: as set, or as the pace sets it.
 
         chosen: demo fits a quarter of an hour on two cores; nightly doubles the search.
         """
-        own = {"rounds": self.critique.rounds, "samples": self.critique.samples, "epochs": self.training.epochs}[key]
+        own = {"rounds": self.critique.rounds, "samples": self.critique.samples}[key]
         if own is not None:
             return int(own)
         return {
-            "demo": {"rounds": 2, "samples": 3, "epochs": 3},
-            "hourly": {"rounds": 2, "samples": 4, "epochs": 3},
-            "nightly": {"rounds": 3, "samples": 8, "epochs": 3},
+            "demo": {"rounds": 2, "samples": 3},
+            "hourly": {"rounds": 2, "samples": 4},
+            "nightly": {"rounds": 3, "samples": 8},
         }[self.pace][key]
 
 

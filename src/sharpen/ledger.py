@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -27,6 +28,7 @@ Step = Callable[[Facts], Facts]
 # the steps of a pass change so that an unfinished one cannot go on.
 APPLICATION_VERSION = "1"
 _WORKFLOW = "pass"
+_SETTLE_S = 60.0  # chosen: longer than a locked database makes a writer wait
 
 
 class _Unfinished(BaseException):
@@ -97,7 +99,18 @@ class Ledger:
         elif status.status not in ("PENDING", "ENQUEUED"):
             raise BoundaryError(f"The ledger says that {pass_id} is {status.status}.", "sharpen doctor")
         self._ready.set()
-        return outcome.result()
+        facts = outcome.result()
+        if until in (None, list(self._steps)[-1]):
+            self._settle(pass_id)
+        return facts
+
+    def _settle(self, pass_id: str) -> None:
+        """Wait until the ledger says that the pass has ended: DBOS writes that a moment after its last step."""
+        deadline = time.monotonic() + _SETTLE_S
+        while self._dbos.get_workflow_status(pass_id).status != "SUCCESS":
+            if time.monotonic() > deadline:
+                raise BoundaryError(f"The ledger did not take note of the end of {pass_id}.", "sharpen doctor")
+            time.sleep(0.01)
 
     def finished_steps(self, pass_id: str) -> dict[str, Facts]:
         """Return what each finished step of a pass gave, in order."""
@@ -110,11 +123,12 @@ class Ledger:
         self._ready.wait()
         if self._wanted != pass_id:
             raise _Unfinished
+        last = list(self._steps)[-1]
         try:
             for name, step in self._steps.items():
                 facts = facts | self._dbos.run_step({"name": name}, _guarded(name, step), facts)
                 failpoint(f"{name}.after_ledger")
-                if name == self._until:
+                if name == self._until and name != last:
                     raise _Unfinished
         except _Unfinished as stop:
             cause = stop.__cause__

@@ -120,7 +120,13 @@ def test_importing_the_package_and_its_command_line_is_light() -> None:
 
 
 def test_heavy_libraries_come_only_through_their_doors() -> None:
-    doors = ("sharpen.training.worker", "sharpen.training.methods")  # the trainer child: a process of its own
+    doors = (
+        "sharpen.training.worker",  # the trainer child: a process of its own
+        "sharpen.training.methods",
+        "sharpen.models.decoding",
+        "sharpen.models.transformers_engine",
+        "sharpen.models.chat",
+    )
     light = [module_name(path) for path in FILES if path.name != "env.py" and not path.stem[0].isdigit()]
     assert loaded_by(*(name for name in light if not name.startswith(doors) and not name.endswith("__main__"))) == set()
 

@@ -24,10 +24,6 @@ def test_what_is_configured_wins() -> None:
     assert (recipe.alpha, recipe.threads) == (8, 2)
 
 
-def test_the_pace_sets_the_passes() -> None:
-    assert [resolve(parse({"pace": pace}), "sft", 10, 0).epochs for pace in ("demo", "hourly", "nightly")] == [1, 2, 3]
-
-
 def test_a_job_survives_its_file_and_leaves_no_scratch(tmp_path: Path) -> None:
     job = Job(base=tmp_path, base_digest="b", rows=tmp_path, adapters=tmp_path, recipe=resolve(parse({}), "sft", 10, 0))
     write_json(tmp_path / "job.json", job)

@@ -113,8 +113,8 @@ def _fresh(home: Path, seed: int) -> Path:
             "pace": "demo",
             "home": home / "state",
             "seed": seed,
-            "critique": {"examples": 4, "max_new_tokens": 8},
-            "evaluation": {"suite": target.name, "guards": [guard.name], "in_context": 4},
+            "critique": {"examples": 4, "max_new_tokens": 6},
+            "evaluation": {"suite": target.name, "guards": [guard.name], "in_context": 4, "max_new_tokens": 8},
             # chosen: what 80 questions can exclude when one in seven changes its answer
             "promotion": {"guard_margin": 0.15},
         }

@@ -57,7 +57,9 @@ def without_corrections(loop: Loop) -> tuple[ModelVersion | None, dict[str, int]
     Returns the version (None when too little was found), the examples per origin, and the loop that holds them.
     """
     settings = loop.config.curation.model_copy(update={"corrections": False})
-    copy = copy_of(loop, "own-answers", curation=settings)
+    # One round: nobody gave it examples at first, so a second search of the same memory finds little more.
+    search = loop.config.critique.model_copy(update={"rounds": 1})
+    copy = copy_of(loop, "own-answers", curation=settings, critique=search)
     cycle_id, champion = "own-answers", copy.base_version
     copy.ready(champion.id)
     critique(

@@ -74,7 +74,7 @@ def resolve(config: Config, method: Literal["sft", "dpo"], parameters: int, seed
     rate = settings.learning_rate or (size_rate if method == "sft" else size_rate / 10)
     return Recipe(
         method=method,
-        epochs=settings.epochs or config.paced("epochs"),
+        epochs=settings.epochs,
         rank=rank,
         alpha=2 * rank,
         learning_rate=rate,
