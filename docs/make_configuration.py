@@ -52,7 +52,7 @@ def _paces() -> str:
     paces = get_args(Config.model_fields["pace"].annotation)
     rows = [
         f"| {key} | " + " | ".join(f"{Config(pace=pace).paced(key):g}" for pace in paces) + " |"
-        for key in ("rounds", "samples", "epochs")
+        for key in ("rounds", "samples")
     ]
     return "\n".join(["| | " + " | ".join(paces) + " |", "|---|" + "---|" * len(paces), *rows])
 

@@ -187,7 +187,7 @@ def test_without_an_address_the_store_is_a_file_at_home(tmp_path: Path) -> None:
 
 
 def test_a_slower_pace_never_does_less_and_an_own_number_wins() -> None:
-    for key in ("rounds", "samples", "epochs"):
+    for key in ("rounds", "samples"):
         counts = [Config(pace=pace).paced(key) for pace in ("demo", "hourly", "nightly")]
         assert counts == sorted(counts)
     assert parse({"pace": "demo", "critique": {"rounds": 0, "samples": 7}}).paced("rounds") == 0
