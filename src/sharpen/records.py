@@ -147,7 +147,7 @@ class Feedback(Record):
 class Step(Value):
     """One step of a critique."""
 
-    name: str = Field(description="draft, verify, extract, recall, hint or revise")
+    name: str = Field(description="extract, choose, recall, hint or revise")
     output: str = Field(description="what the step produced")
     tokens: int = Field(default=0, description="tokens written by the model in this step")
 
@@ -168,7 +168,9 @@ class Critique(Record):
     )
     revision: str | None = Field(default=None, description="the better answer; None when none was found")
     revision_score: float | None = Field(default=None, description="the verifier's score of the revision, 0-1")
-    strategy: str | None = Field(default=None, description="what produced the revision: draft, extract, recall or hint")
+    strategy: str | None = Field(
+        default=None, description="what produced it: draft, extract, choose, recall, hint or revise"
+    )
     tokens: int = Field(default=0, description="tokens the model wrote for this critique")
     stop_reason: str = Field(description="verified, rounds, unverifiable or error")
     needs_review: bool = Field(default=False, description="a person should look: the loop could not decide")

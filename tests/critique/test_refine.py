@@ -35,10 +35,14 @@ class Listening(ScriptedEngine):
         return self.answers.pop(0) if self.answers else "no idea"
 
 
+KNOWN = (((Message(role="user", content="are you open today?"),), "sales"),)
+
+
 def refine(
     engine: ScriptedEngine, one: Item, settings: Config, recall: Recall | None = None, suite: Suite | None = None
 ) -> Item:
-    refiner = Refiner(engine, "v", suite or Suite("desk", ()), recall or Recall(), settings)
+    known = Recall(KNOWN) if recall is None else recall
+    refiner = Refiner(engine, "v", suite or Suite("desk", ()), known, settings)
     refiner.run([one], seed=1)
     return one
 
@@ -92,6 +96,19 @@ def test_a_sample_that_is_right_ends_the_search(settings: Settings) -> None:
     one = refine(engine, item("refund?", "no"), settings(rounds=4, samples=3))
     assert (one.stop_reason, one.strategy, one.revision) == ("verified", "revise", "billing")
     assert len(engine.asked) == 4
+
+
+def test_without_examples_the_likeliest_choice_is_tried_first(settings: Settings) -> None:
+    class Leaning(Listening):
+        def logprobs(self, prompts: Any, completions: Any, version_id: str) -> list[list[float]]:
+            return [[-1.0 if text == "billing" else -2.0 for text in texts] for texts in completions]
+
+    one = refine(Leaning(), item("refund?", "no"), settings(), Recall())
+    assert (one.stop_reason, one.strategy, one.revision) == ("verified", "choose", "billing")
+    taught = refine(Leaning(), item("refund?", "no"), settings())
+    assert "choose" not in names(taught)
+    corrected = refine(Leaning(), item("refund?", "no", None, correction="sales"), settings(), Recall())
+    assert "choose" not in names(corrected)
 
 
 def test_the_rounds_are_bounded(settings: Settings) -> None:

@@ -5,8 +5,9 @@ know the store.
 
 Plain samples of a small model contain almost nothing to learn from: on six-label routing 0 of 1,152 samples at
 temperature 1 were exact. So a revision is looked for in an order of its own: read the answer out of the draft, ask
-again with verified examples in the prompt, ask again with others at a low temperature; for a trace with a correction,
-show the correction as a hint and let the model find its own way there (STaR's rationalisation).
+again with verified examples in the prompt (while there is none, take the likeliest of the declared choices), ask again
+with others at a low temperature; for a trace with a correction, show the correction as a hint and let the model find
+its own way there (STaR's rationalisation).
 
 Source: Self-Refine, Madaan et al. 2023 (the loop); STaR, Zelikman et al. 2022 (verify, rationalise).
 """
@@ -163,6 +164,7 @@ class Refiner:
                 asked.append((item, strategy))
                 requests.append(request)
         try:
+            self._choose([item for _, item in open_items], state["round"])
             replies = self._engine.generate(requests, self._version_id)
         except Exception as error:
             for _, item in open_items:
@@ -176,6 +178,19 @@ class Refiner:
             elif answer:
                 item.candidates.append((strategy, answer))
         return {"items": state["items"]}
+
+    def _choose(self, items: Sequence[Item], round_: int) -> None:
+        """Without any example to show, take the likeliest of the declared choices: a first answer in the right form."""
+        lost = [item for item in items if item.choices and item.correction is None]
+        if round_ > 1 or len(self._recall) or not lost:
+            return
+        rows = self._engine.logprobs(
+            [item.messages for item in lost], [item.choices for item in lost], self._version_id
+        )
+        for item, row in zip(lost, rows, strict=True):
+            likeliest = item.choices[max(range(len(row)), key=row.__getitem__)]
+            item.steps.append(("choose", likeliest, 0))
+            item.candidates.append(("choose", likeliest))
 
     def _requests(self, item: Item, round_: int, seed: int) -> list[tuple[str, Request]]:
         """Return what to ask for one item in this round: first greedily, later by low-temperature samples."""
