@@ -32,7 +32,7 @@ demo: setup  ## run the whole loop on a small model: serve, feedback, train, gat
 	$(BIN)/sharpen demo $(ARGS)
 
 test: setup-test  ## run the tests (ARGS="-k word" picks some)
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup-test  ## style and format
 	$(BIN)/ruff check .
