@@ -20,6 +20,7 @@ from pathlib import Path
 from sharpen.capture.feedback import record_feedback
 from sharpen.capture.traces import record_trace
 from sharpen.config import Config, load, parse, render
+from sharpen.errors import SharpenError
 from sharpen.loop import Loop
 from sharpen.models.engine import Generation
 from sharpen.records import Deployment, Score, Verdict
@@ -94,7 +95,12 @@ def _run(config: str, failpoint: str | None) -> None:
         os.environ["SHARPEN_FAILPOINT"] = failpoint
     with Path(config).with_name("said.txt").open("a") as said:
         sys.stdout = sys.stderr = said
-        cycle = Loop.open(config).cycle()
+        try:
+            cycle = Loop.open(config).cycle()
+        except SharpenError as error:
+            said.write(str(error))
+            said.flush()
+            os._exit(1)
     Path(config).with_name("decision.txt").write_text(cycle.verdict.decision if cycle.verdict else "none")
 
 
