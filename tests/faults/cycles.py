@@ -21,6 +21,7 @@ from sharpen.capture.feedback import record_feedback
 from sharpen.capture.traces import record_trace
 from sharpen.config import Config, load, parse, render
 from sharpen.errors import SharpenError
+from sharpen.ledger import unfinished
 from sharpen.loop import Loop
 from sharpen.models.engine import Generation
 from sharpen.records import Deployment, Score, Verdict
@@ -116,6 +117,15 @@ def finish(config: Path) -> str:
     said = config.with_name("said.txt")
     assert wait(start(config)) == 0, said.read_text()[-4000:]
     return config.with_name("decision.txt").read_text()
+
+
+def is_over(config: Path) -> bool:
+    """Tell whether the first pass has ended, whoever was killed after that."""
+    settings = load(config)
+    store = Store.open(settings.store_url)
+    decided = store.count(Verdict) > 0
+    store.close()
+    return decided and not unfinished(f"sqlite:///{settings.home / 'ledger.db'}")
 
 
 def kill(pid: int) -> None:

@@ -77,7 +77,10 @@ def test_a_cycle_killed_at_random_moments_ends_as_if_it_had_not_been(
                 break
             kills += 1
             places.append(f"{victim} after {delay_s:.2f} s")
-        assert cycles.finish(config) == "promote", f"seed {seed}: {places}"
+            if cycles.is_over(config):  # killed too late, or a trainer that was started again: no second cycle
+                break
+        if not cycles.is_over(config):
+            assert cycles.finish(config) == "promote", f"seed {seed}: {places}"
         assert cycles.end_of(config) == expected, f"seed {seed}: {places}: another end"
         for place in places:
             record_property("kill", json.dumps({"how": f"random, seed {seed}", "place": place, "same_end": True}))
