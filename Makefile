@@ -18,6 +18,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 export HF_HUB_OFFLINE := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
+# uv brings its own list of certificates; pip and a company's proxy use the machine's.
+export UV_SYSTEM_CERTS := 1
 
 .PHONY: help setup setup-test demo test lint types contracts check integrations calibrate bench docs lock clean
 
