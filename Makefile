@@ -65,6 +65,7 @@ lock: .venv/.uv  ## resolve the locks again; LOCK_ARGS="--upgrade" takes newer v
 	$(COMPILE) --excludes .venv/excluded $(LOCK_ARGS) requirements.demo.in -o requirements.demo.lock
 	$(COMPILE) --excludes .venv/excluded $(LOCK_ARGS) -c requirements.demo.lock requirements.test.in -o requirements.test.lock
 	$(COMPILE) --no-deps requirements.models.in -o requirements.models.lock
+	$(COMPILE) --no-deps requirements.alone.in -o requirements.alone.lock
 
 clean:  ## remove .venv and caches; your data in .sharpen stays
 	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache dist build
@@ -92,6 +93,7 @@ clean:  ## remove .venv and caches; your data in .sharpen stays
 	$(UV) --no-deps --editable .
 	@touch $@
 
-.venv/.test: .venv/.demo requirements.test.lock
+.venv/.test: .venv/.demo requirements.test.lock requirements.alone.lock
 	$(UV) --require-hashes --no-deps -r requirements.test.lock
+	$(UV) --require-hashes --no-deps -r requirements.alone.lock
 	@touch $@
