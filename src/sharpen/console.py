@@ -36,15 +36,11 @@ class Board:
         self._bars: dict[str, Any] = {}
 
     def __call__(self, name: str, done: int, total: int) -> None:
-        """Show how far a piece of work is; a total of 0 means that nobody knows yet."""
+        """Show how far a piece of work is; a total of 0 means that nobody knows yet, and 1 of 1 that it has ended."""
         if name not in self._bars:
             self._bars[name] = self._progress.add_task(name, total=total or None)
-        self._progress.update(self._bars[name], completed=done, total=total or None)
-
-    def end(self, name: str) -> None:
-        """Stop the clock of a piece of work that never told its length."""
-        if name in self._bars:
-            self._progress.update(self._bars[name], total=1, completed=1)
+        if not self._progress.tasks[self._bars[name]].finished:  # its clock has stopped
+            self._progress.update(self._bars[name], completed=done, total=total or None)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         dbos = part("dbos")
         serialization = part("dbos._serialization")
-        logging.getLogger("dbos").setLevel(logging.ERROR)
+        _quieten()
         dbos.DBOS.destroy(destroy_registry=True)
         dbos.DBOS(
             config={
@@ -58,8 +58,8 @@ class Ledger:
                 "serializer": serialization.DBOSPortableJSONSerializer(),  # the default is pickle
                 "application_version": APPLICATION_VERSION,
                 "executor_id": "local",
-                "log_level": "ERROR",
-                "console_log_level": "ERROR",
+                "log_level": "CRITICAL",
+                "console_log_level": "CRITICAL",
                 "enable_otlp": False,
                 "use_listen_notify": False,
             }
@@ -71,7 +71,11 @@ class Ledger:
             return self._run(pass_id, facts)
 
         self._pass = dbos.DBOS.workflow(name=_WORKFLOW, max_recovery_attempts=None)(run)
-        self._dbos.launch()
+        try:
+            self._dbos.launch()
+        except Exception as error:  # whatever the driver raises means the same to the caller
+            self._dbos.destroy(destroy_registry=True)
+            raise _unwritable(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,8 +96,11 @@ class Ledger:
         outcome = self._outcomes.setdefault(pass_id, Future())
         status = self._dbos.get_workflow_status(pass_id)
         if status is None:
-            with self._id(pass_id):
-                self._dbos.start_workflow(self._pass, pass_id, facts)
+            try:
+                with self._id(pass_id):
+                    self._dbos.start_workflow(self._pass, pass_id, facts)
+            except Exception as error:
+                raise _unwritable(error) from error
         elif status.status == "SUCCESS":
             return dict(self._dbos.retrieve_workflow(pass_id).get_result())
         elif status.status not in ("PENDING", "ENQUEUED"):
@@ -138,7 +145,7 @@ class Ledger:
                 outcome.set_exception(cause)
             raise
         except BaseException as error:  # the ledger itself failed: whoever waits must hear of it
-            outcome.set_exception(error)
+            outcome.set_exception(_unwritable(error) if isinstance(error, Exception) else error)
             raise _Unfinished from error
         outcome.set_result(facts)
         return facts
@@ -148,7 +155,7 @@ def unfinished(url: str) -> list[str]:
     """Return the passes that were begun and have not ended, without going on with any. Raises: BoundaryError."""
     dbos = part("dbos")
     serializer = part("dbos._serialization").DBOSPortableJSONSerializer()
-    logging.getLogger("dbos").setLevel(logging.ERROR)
+    _quieten()
     try:
         client = dbos.DBOSClient(system_database_url=url, serializer=serializer, retry_connection_errors=False)
         try:
@@ -158,6 +165,18 @@ def unfinished(url: str) -> list[str]:
     except Exception as error:  # whatever the driver raises means the same to the caller
         raise BoundaryError(f"The ledger cannot be read: {error}", "check the file's rights and the disk") from error
     return [status.workflow_id for status in statuses if status.status != "SUCCESS"]
+
+
+def _quieten() -> None:
+    """Keep DBOS from printing tracebacks: what it raises comes to the user as our own error."""
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+
+
+def _unwritable(error: Exception) -> BoundaryError:
+    cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return BoundaryError(
+        f"The ledger cannot be written: {cause}", "check the disk's space and the file's rights, then `sharpen cycle`"
+    )
 
 
 def _guarded(name: str, step: Step) -> Step:

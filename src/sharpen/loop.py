@@ -210,6 +210,7 @@ class Loop(Workbench):
             started, before = time.perf_counter(), self.model.seconds
             self.on_progress(name, 0, 0)
             given = step(facts)
+            self.on_progress(name, 1, 1)
             model_seconds = given.get("model_seconds", 0.0) + self.model.seconds - before
             return given | {"seconds": time.perf_counter() - started, "model_seconds": model_seconds}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpen.config import CurationSection
-from sharpen.curation.snapshot import _shuffle_labels, build_snapshot, to_rows, write_jsonl
-from sharpen.errors import Refused, StoreError
+from sharpen.curation.snapshot import _shuffle_labels, build_snapshot, to_rows
+from sharpen.errors import Refused
 from sharpen.records import Example, Message, Snapshot
 from sharpen.store import Store
 
@@ -134,22 +133,6 @@ def test_as_few_prompts_as_possible_keep_their_own_answer(labels: list[str], see
     kept = sum(old == new for old, new in zip(labels, dealt, strict=True))
     assert Counter(dealt) == Counter(labels)
     assert kept == max(0, 2 * max(Counter(labels).values()) - len(labels))
-
-
-def test_a_file_of_rows_is_there_in_full_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    rows = [{"chosen": "Grüße", "weight": 1.0}, {"chosen": "b\nc", "weight": 2.0}]
-    write_jsonl(rows, path)
-    assert [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] == rows
-
-    def breaks() -> Any:
-        yield rows[0]
-        raise OSError("No space left on device")
-
-    with pytest.raises(StoreError, match=r"rows\.jsonl cannot be written"):
-        write_jsonl(breaks(), path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.jsonl"]
-    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
 
 
 @pytest.mark.faults

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -83,19 +84,24 @@ _FORKS.set_forkserver_preload(
 )
 
 
-def start(config: Path, failpoint: str | None = None) -> ForkServerProcess:
-    """Start a cycle in a process of its own, to be killed at a failpoint or by hand."""
-    process = _FORKS.Process(target=_run, args=(str(config), failpoint))
+def start(config: Path, failpoint: str | None = None, *, file_bytes: int | None = None) -> ForkServerProcess:
+    """Start a cycle in a process of its own, to be killed at a failpoint or by hand.
+
+    `file_bytes` is where its disk is full, for this process and its children: no file grows beyond it.
+    """
+    process = _FORKS.Process(target=_run, args=(str(config), failpoint, file_bytes))
     process.start()
     return process
 
 
-def _run(config: str, failpoint: str | None) -> None:
+def _run(config: str, failpoint: str | None, file_bytes: int | None) -> None:
     os.environ.pop("SHARPEN_FAILPOINT", None)
     if failpoint:
         os.environ["SHARPEN_FAILPOINT"] = failpoint
     with Path(config).with_name("said.txt").open("a") as said:
         sys.stdout = sys.stderr = said
+        if file_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
         try:
             cycle = Loop.open(config).cycle()
         except SharpenError as error:

@@ -8,18 +8,15 @@ Equal content gives an equal name: a cycle that finds nothing new gets the snaps
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from sharpen.config import CurationSection
 from sharpen.curation.filters import held_out_overlap, near_duplicates
 from sharpen.curation.mine import Find, example, mine
-from sharpen.errors import Refused, StoreError
+from sharpen.errors import Refused
 from sharpen.failpoints import failpoint
 from sharpen.records import Case, Example, Snapshot, content_hash
 from sharpen.store import ERASED, Store
@@ -81,30 +78,6 @@ def to_rows(store: Store, snapshot: Snapshot) -> list[Row]:
     if erased:
         raise Refused(f"{erased} examples of snapshot '{snapshot.id}' were erased.", "sharpen cycle  builds a new one")
     return [_row(one) for one in examples]
-
-
-def write_jsonl(rows: Iterable[Row], path: Path) -> None:
-    """Write one JSON object per line; the file is there in full or not at all.
-
-    Raises: StoreError when the disk refuses.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            lines.flush()
-            os.fsync(lines.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the new name is durable only with its folder
-        finally:
-            os.close(folder)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path} cannot be written: {error}", "check the disk's space and the folder's rights"
-        ) from error
 
 
 def _examples(store: Store, snapshot: Snapshot) -> list[Example]:

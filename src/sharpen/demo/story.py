@@ -131,7 +131,7 @@ def _chapters(path: Path, seed: int, clock: Clock, board: Board) -> dict[str, An
         board("load the model", 0, 0)
         base = loop.initialise()
         loop.ready(base.id)
-        board.end("load the model")
+        board("load the model", 1, 1)
     suite, limit = loop.target, loop.config.evaluation.max_new_tokens
     train_cases, vault = suite.tier("train"), suite.tier("vault")
     with customers.gateway(path, _free_port(), path.with_name("gateway.log")) as url:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -102,7 +103,9 @@ class TransformersEngine:
         self._active = None
         try:
             if self._peft is None:
-                self._peft = PeftModel.from_pretrained(self._model, str(adapter), adapter_name=version_id).eval()
+                with warnings.catch_warnings():  # PEFT asks Transformers by a name that is about to go
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self._peft = PeftModel.from_pretrained(self._model, str(adapter), adapter_name=version_id).eval()
             else:
                 self._peft.load_adapter(str(adapter), adapter_name=version_id)
         except Exception as error:  # PEFT and safetensors raise a dozen types; all mean the same here

@@ -20,6 +20,7 @@ from typing import Any
 
 import platformdirs
 
+from sharpen.durable import write_text
 from sharpen.errors import ConfigError, EngineError
 
 _CHUNK_BYTES = 1 << 20
@@ -80,7 +81,7 @@ def digest(folder: Path) -> str:
         total.update(_sha256(file).encode())
     value = total.hexdigest()[:16]
     kept.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomic(kept, value)
+    write_text(kept, value)
     return value
 
 
@@ -163,9 +164,3 @@ def _sha256(file: Path) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             total.update(chunk)
     return total.hexdigest()
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_text(text)
-    scratch.replace(path)

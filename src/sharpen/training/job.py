@@ -6,13 +6,13 @@ In: the resolved recipe. Out: files that a child process reads and writes. Must 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sharpen.config import Config
+from sharpen.durable import write_text
 from sharpen.errors import TrainerError
 
 REPORTED = 2  # the child's exit status when it has told what is wrong: trying again would not help
@@ -104,10 +104,5 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def write_json(path: Path, model: BaseModel) -> None:
-    """Write a file that is there whole or not at all, even after a power cut."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as stream:
-        json.dump(model.model_dump(mode="json"), stream, sort_keys=True, indent=1)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
+    """Write a model that is there whole or not at all. Raises: StoreError when the disk refuses."""
+    write_text(path, json.dumps(model.model_dump(mode="json"), sort_keys=True, indent=1))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from sharpen.children import bound_environment
 from sharpen.config import Config
+from sharpen.durable import write_text
 from sharpen.errors import TrainerError
 from sharpen.failpoints import failpoint
 from sharpen.models.adapters import is_whole
@@ -101,7 +102,7 @@ def choose_method(config: Config, rows: list[dict[str, Any]]) -> Literal["sft", 
 def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]], on_progress: Progress) -> Result:
     folder.mkdir(parents=True, exist_ok=True)
     config.adapters.mkdir(parents=True, exist_ok=True)
-    job.rows.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+    write_text(job.rows, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
     write_json(folder / "job.json", job)
     attempt, problem = 0, ""
     for _ in range(config.training.attempts):

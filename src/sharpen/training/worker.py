@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import math
-import os
 import resource
 import shutil
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpen.children import die_with_parent
+from sharpen.durable import sync
 from sharpen.errors import SharpenError, TrainerError
 from sharpen.failpoints import failpoint
 from sharpen.models import adapters
@@ -64,13 +64,9 @@ def run(job: Job, started: float) -> Result:
             raise TrainerError(
                 "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
             )
-        trainer.model.save_pretrained(scratch / "adapter")
-        digest = _seal(scratch / "adapter", job)
+        digest = _save(trainer.model, scratch / "adapter", job)
         del trainer, model
         gc.collect()
-        failpoint("train.before_rename")
-        _place(scratch / "adapter", job.adapters / digest)
-        failpoint("train.after_rename")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Result(
@@ -131,6 +127,23 @@ def _clock(trainer: Any) -> Any:
     return clock
 
 
+def _save(model: Any, folder: Path, job: Job) -> str:
+    """Write the adapter to its place and return its digest. Raises: TrainerError when the disk refuses."""
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(folder)
+        digest = _seal(folder, job)
+        failpoint("train.before_rename")
+        _place(folder, job.adapters / digest)
+    except (OSError, SafetensorError) as error:
+        raise TrainerError(
+            f"The adapter cannot be written to {job.adapters}: {error}", "check the disk's space, then `sharpen cycle`"
+        ) from error
+    failpoint("train.after_rename")
+    return digest
+
+
 def _seal(folder: Path, job: Job) -> str:
     """Leave only the weights and a config that names the base by digest, and return their SHA-256.
 
@@ -154,17 +167,9 @@ def _place(source: Path, target: Path) -> None:
             return
         shutil.rmtree(target)  # damaged since it was made
     for path in (*source.iterdir(), source):
-        _sync(path)
+        sync(path)
     source.rename(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(target.parent)
 
 
 if __name__ == "__main__":
