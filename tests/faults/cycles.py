@@ -32,7 +32,7 @@ from sharpen.testing import tiny_model
 CYCLE_S = 240  # far more than a cycle takes, so that a hang is a failure and not a wait
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, store_url: str = "") -> Path:
     """Make the deployment: base, suite, store with version 0, exchanges and feedback. Returns the configuration."""
     words = [line for line in Path(__file__).with_name("words.txt").read_text().split() if line]
     chance = random.Random(7)
@@ -48,6 +48,7 @@ def build(folder: Path) -> Path:
             "base": str(base),
             "pace": "demo",
             "home": str(folder / "state"),
+            "store": store_url,
             "models": {"threads": 1},
             "critique": {"rounds": 1, "samples": 1, "max_new_tokens": 4},
             "training": {"epochs": 12.0, "learning_rate": 0.01, "attempts": 2},
