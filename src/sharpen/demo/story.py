@@ -114,7 +114,6 @@ def _fresh(home: Path, seed: int) -> Path:
             "home": home / "state",
             "seed": seed,
             "critique": {"examples": 4, "max_new_tokens": 6},
-            "training": {"epochs": 2.0},  # chosen: the third pass costs a minute per candidate, and three are trained
             "evaluation": {"suite": target.name, "guards": [guard.name], "in_context": 4, "max_new_tokens": 8},
             # chosen: what 80 questions can exclude when one in seven changes its answer
             "promotion": {"guard_margin": 0.15},
