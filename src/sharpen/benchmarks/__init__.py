@@ -7,8 +7,11 @@ benchmark measures.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
+import os
 import pkgutil
+import platform
 from pathlib import Path
 
 from sharpen.errors import ConfigError
@@ -33,3 +36,18 @@ def publish(figures: dict[str, object], json_path: Path | None) -> None:
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(text + "\n", encoding="utf-8")
+
+
+def machine(*packages: str) -> dict[str, object]:
+    """Return what the figures were measured on: processor, cores, load, Python, and the versions of the packages."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+    } | {package: importlib.metadata.version(package) for package in packages}

@@ -12,14 +12,12 @@ rounding, since a batch adds up its numbers in another order.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from sharpen.benchmarks import publish
+from sharpen.benchmarks import machine, publish
 from sharpen.config import SMOLLM2
 from sharpen.models.engine import Request
 from sharpen.plugins import part
@@ -105,7 +103,7 @@ def measure(base: str = SMOLLM2, rounds: int = ROUNDS) -> dict[str, object]:
         "ratio": round(mine / peer, 2),
         "promised_ratio": PROMISE,
         "equal_answers_share": round(sum(a == b for a, b in zip(texts, peer_texts, strict=True)) / len(texts), 3),
-        "machine": _machine(torch, transformers),
+        "machine": machine("torch", "transformers") | {"threads": torch.get_num_threads()},
     }
 
 
@@ -117,23 +115,6 @@ def _one(torch: Any, model: Any, tokenizer: Any, request: Request) -> list[int]:
         out = model.generate(**inputs, max_new_tokens=request.max_new_tokens, do_sample=False)
     written: list[int] = out[0][inputs["input_ids"].shape[1] :].tolist()
     return written[:-1] if written and written[-1] == tokenizer.eos_token_id else written
-
-
-def _machine(torch: Any, transformers: Any) -> dict[str, object]:
-    models = [line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": round(os.getloadavg()[0], 2),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
 
 
 def main() -> None:
