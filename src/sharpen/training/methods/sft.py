@@ -57,10 +57,12 @@ class AnswerTrainer(SFTTrainer):
         return loss
 
 
-def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scratch: str) -> Any:
-    """Return a trainer over `rows` (messages, chosen)."""
+def build(
+    job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scratch: str, *, kind: Any = AnswerTrainer
+) -> Any:
+    """Return a trainer over `rows` (messages, chosen); `kind` is its class, a benchmark's peer in place of ours."""
     data = Dataset.from_list(
         [{"prompt": row["messages"], "completion": [{"role": "assistant", "content": row["chosen"]}]} for row in rows]
     )
     config = SFTConfig(**arguments(job, scratch, len(rows)), completion_only_loss=True, packing=False)
-    return AnswerTrainer(model, config, train_dataset=data, processing_class=tokenizer, peft_config=lora(job))
+    return kind(model, config, train_dataset=data, processing_class=tokenizer, peft_config=lora(job))
