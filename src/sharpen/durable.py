@@ -6,6 +6,7 @@ In: a path and its text. Out: the file. Must not know what it says.
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from sharpen.errors import StoreError
@@ -16,7 +17,7 @@ def write_text(path: Path, text: str) -> None:
 
     Raises: StoreError when the disk refuses; what was there before stays.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with partial.open("w", encoding="utf-8") as stream:
             stream.write(text)

@@ -9,7 +9,9 @@
     │   ├── TrainerError   the trainer child died or reported a failure
     │   └── TrackerError   MLflow or a peer of it failed
     └── Refused            we will not do this, and say why
-        └── NotFound       the record that was named does not exist
+        ├── NotFound       the record that was named does not exist
+        ├── ChampionChanged  somebody else deployed in between: nothing was written
+        └── UntrustedJudge a judge that was not measured, or failed, may advise but not label or gate
 
 In: nothing. Out: exceptions. Must not know any other module.
 """
@@ -40,7 +42,7 @@ class MissingExtra(SharpenError):  # noqa: N818 - named for what it tells, like 
     """A part is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"The package '{module}' is not installed.", f"pip install 'sharpen[{extra}]'")
+        super().__init__(f"The package '{module}' is not installed.", f"sharpen install {extra}")
 
 
 class BoundaryError(SharpenError):
@@ -69,3 +71,11 @@ class Refused(SharpenError):  # noqa: N818 - a decision, not a fault
 
 class NotFound(Refused):
     """The record that was named does not exist."""
+
+
+class ChampionChanged(Refused):
+    """Somebody else deployed in between; nothing was written."""
+
+
+class UntrustedJudge(Refused):
+    """A judge that was not measured, or failed when it was, may advise, but not label or gate."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import importlib.util
 import os
 import re
@@ -15,6 +17,7 @@ import pytest
 from sharpen.config import parse
 
 ROOT = Path(__file__).parent.parent.parent
+SRC = ROOT / "src" / "sharpen"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -24,6 +27,17 @@ def test_the_page_on_configuration_is_what_the_code_says() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: make docs"
+
+
+WITH_EXAMPLES = [path for path in sorted(SRC.rglob("*.py")) if "\n    >>> " in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(SRC)))
+def test_the_examples_in_the_docstrings_are_true(path: Path) -> None:
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    result = doctest.testmod(importlib.import_module(".".join(parts).removesuffix(".__init__")))
+    assert result.attempted
+    assert not result.failed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

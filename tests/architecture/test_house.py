@@ -33,6 +33,7 @@ OWNERS = {
     "Score": {"evaluation"},
     "Verdict": {"promotion"},
     "Memory": {"memory"},
+    "JudgeTrial": {"verify"},
 }
 HEAVY = ("torch", "transformers", "trl", "peft", "langgraph", "mlflow", "dbos", "datasets", "sklearn", "matplotlib")
 

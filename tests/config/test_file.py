@@ -83,7 +83,8 @@ CHANGEABLE = [
 )
 def test_a_key_that_differs_from_its_default_survives_the_file(section: str, key: str, field: FieldInfo) -> None:
     default = field.get_default(call_default_factory=True)
-    for value in (another(default), 1, 2, 0.75, 5000, "nightly", "demo", "hourly", "sft", "fixed"):
+    choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
+    for value in (another(default), 1, 2, 0.75, 5000, *choices, {"a suite": 0.5}):
         try:
             config = parse({section: {key: value}} if section else {key: value})
         except ConfigError:
@@ -197,3 +198,24 @@ def test_a_slower_pace_never_does_less_and_an_own_number_wins() -> None:
 def test_the_configuration_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().seed = 1  # type: ignore[misc]
+
+
+def test_paths_of_suites_and_data_are_seen_from_the_files_folder(tmp_path: Path) -> None:
+    (tmp_path / "faq").mkdir()
+    (tmp_path / "sharpen.toml").write_text(
+        '[evaluation]\nsuite = "cases.csv?scorer=my.module:grade"\ndata = "public"\n'
+        'guards = ["hf:faq?split=test", "hf:owner/name", "ready:arc?kind=choice", "reasoning-gym:gcd"]\n'
+    )
+    settings = load(tmp_path / "sharpen.toml").evaluation
+    assert settings.suite == f"{tmp_path}/cases.csv?scorer=my.module:grade"
+    assert settings.guards == [
+        f"hf:{tmp_path}/faq?split=test", "hf:owner/name", "ready:arc?kind=choice", "reasoning-gym:gcd",
+    ]  # fmt: skip
+    assert settings.data_folder == tmp_path / "public"
+
+
+def test_the_environment_names_the_data_folder_where_the_file_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHARPEN_DATA", raising=False)
+    assert Config().evaluation.data_folder is None
+    monkeypatch.setenv("SHARPEN_DATA", "/somewhere")
+    assert Config().evaluation.data_folder == Path("/somewhere")

