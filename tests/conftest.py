@@ -19,6 +19,8 @@ import pytest
 
 from sharpen.store import Store
 
+pytest_plugins = ["tests.conformance"]
+
 # Before any heavy library is imported; children of the tests inherit it.
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
 
