@@ -21,6 +21,8 @@ from sharpen.doctor import Finding, examine, look
 from sharpen.errors import SharpenError
 from sharpen.ledger import Facts, Ledger, unfinished
 from sharpen.models.adapters import digest as adapter_digest
+from sharpen.models.weights import digest as weights_digest
+from sharpen.plugins import EXTRAS
 from sharpen.promotion.registry import undo
 from sharpen.records import Deployment, ModelVersion
 from sharpen.store import Store
@@ -106,12 +108,11 @@ def test_where_all_is_well_nothing_is_to_mend(config: Path, capsys: pytest.Captu
 def test_every_part_is_looked_at(config: Path) -> None:
     names = [one.name for one in look(config)]
     assert names[:2] == ["Python", "configuration"]
-    assert names[2:9] == [
-        f"packages: {e}" for e in ("loop", "torch", "train", "tracking", "suites", "report", "postgres")
-    ]
-    assert names[9:] == [
+    extras = [f"packages: {extra}" for extra in dict.fromkeys(EXTRAS.values())]
+    assert names[2 : 2 + len(extras)] == extras
+    assert names[2 + len(extras) :] == [
         "base", "disk", "memory", "SQLite", "store", "champion", "previous", "suite", "guard", "gateway", "MLflow",
-        "cycle",
+        "cycle", "power",
     ]  # fmt: skip
 
 
@@ -179,11 +180,11 @@ def test_a_full_disk_fails_and_little_memory_is_a_note(config: Path, monkeypatch
 def test_the_linked_sqlite_its_bug_and_the_journal_are_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with sqlite3.connect(config.parent / "home" / "store.db") as connection:
         journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    monkeypatch.setattr(doctor, "wal_is_safe", lambda: False)
+    monkeypatch.setattr(doctor.state, "wal_is_safe", lambda: False)
     told = finding(config, "SQLite").found
     assert told.startswith(f"{sqlite3.sqlite_version}: has the WAL-reset bug")
     assert told.endswith(f"journal mode of the store: {journal}")
-    monkeypatch.setattr(doctor, "wal_is_safe", lambda: True)
+    monkeypatch.setattr(doctor.state, "wal_is_safe", lambda: True)
     assert "bug" not in finding(config, "SQLite").found
 
 
@@ -249,13 +250,26 @@ def test_a_suite_that_cannot_be_loaded_fails(config: Path, suite: str) -> None:
     assert found.next_step
 
 
+def test_the_joint_power_is_told_before_anything_is_trained(config: Path) -> None:
+    found = finding(config, "power")
+    assert found.state == "note"
+    assert "a challenger that gains 5 points and loses nothing is promoted with chance 0.0" in found.found
+    assert "gate cases for 0.8: " in found.next_step and " of target, " in found.next_step
+    suite_file(config.parent / "target.jsonl", gate=700)
+    suite_file(config.parent / "guard.jsonl", gate=700)
+    write(config, end="[promotion]\neffect = 0.2\nguard_margin = 0.15")
+    assert finding(config, "power").state == "ok"
+    suite_file(config.parent / "guard.jsonl", gate=12)
+    assert "unarmed, too few cases for their margin: guard" in finding(config, "power").found
+
+
 def test_a_guard_too_small_to_exclude_the_margin_is_a_note_with_the_size_it_needs(config: Path) -> None:
     assert finding(config, "guard").state == "ok"
     suite_file(config.parent / "guard.jsonl", gate=40)
     found = finding(config, "guard")
     assert found.state == "note"
-    assert "even if no answer changes, a loss of 9.1 points cannot be excluded" in found.found
-    assert "about 80 exclude a loss of 5 points" in found.next_step
+    assert "even if no answer changes, a loss of 10.2 points cannot be excluded" in found.found
+    assert "about 90 exclude a loss of 5 points" in found.next_step
     write(config, end="[promotion]\nguard_margin = 0.15")
     assert finding(config, "guard").state == "ok"
     write(config, guards="[]")
@@ -325,3 +339,20 @@ def test_a_check_that_breaks_is_a_line_of_the_table(config: Path, monkeypatch: p
     found = finding(config, "memory")
     assert found.state == "fail"
     assert found.found == "could not be checked: ZeroDivisionError: what nobody thought of"
+
+
+def test_the_gap_is_measured_only_where_it_is_asked_for(tmp_path: Path, tiny_base: Path) -> None:
+    path = suite_file(tmp_path / "target.jsonl", gate=4, train=6)
+    config = tmp_path / "sharpen.toml"
+    config.write_text(
+        f'base = "{tiny_base}"\nhome = "home"\n[evaluation]\nsuite = "{path}"\n[critique]\nmax_step_tokens = 4\n'
+    )
+    store = opened(tmp_path)
+    version = ModelVersion(id="ver_0", base="tiny", base_digest=weights_digest(tiny_base), template_digest="t")
+    store.append(version, Deployment(id="dep_0", version_id="ver_0", shares={"ver_0": 1.0}, reason="Because."))
+    store.close()
+    assert "gap" not in [one.name for one in look(config)]
+    (found,) = [one for one in look(config, gap=True) if one.name == "gap"]
+    assert found.state == "note" and found.found.startswith("On 6 cases of target the model answers 0.00")
+    assert "self-critique may not label training data" in found.found
+    assert len(list((tmp_path / "home" / "gap").glob("*.json"))) == 1

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from sharpen.config import Config
-from sharpen.critique.refine import Item, Refiner
+from sharpen.critique.item import Item
+from sharpen.critique.method import Scene
+from sharpen.critique.methods import draw
+from sharpen.critique.refine import Refine
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Request
-from sharpen.records import Message
+from sharpen.records import Message, Step
 from sharpen.testing import ScriptedEngine
 from sharpen.verify.cases import make_case
 from sharpen.verify.suites import Suite
@@ -42,13 +45,13 @@ def refine(
     engine: ScriptedEngine, one: Item, settings: Config, recall: Recall | None = None, suite: Suite | None = None
 ) -> Item:
     known = Recall(KNOWN) if recall is None else recall
-    refiner = Refiner(engine, "v", suite or Suite("desk", ()), known, settings)
-    refiner.run([one], seed=1)
+    scene = Scene.of(settings, engine, "v", suite=suite or Suite("desk", ()), recall=known)
+    Refine(scene).run([one], seed=1)
     return one
 
 
 def names(one: Item) -> list[str]:
-    return [name for name, _, _ in one.steps]
+    return [step.name for step in one.steps]
 
 
 def test_a_right_draft_is_verified_and_nothing_is_asked(settings: Settings) -> None:
@@ -62,7 +65,7 @@ def test_the_one_team_that_a_draft_names_is_read_out_of_it(settings: Settings) -
     engine = Listening()
     one = refine(engine, item("refund?", "I think that Billing can help you."), settings())
     assert (one.stop_reason, one.strategy, one.revision, one.revision_score) == ("verified", "extract", "billing", 1.0)
-    assert one.draft_score == 0.0 and one.steps == [("extract", "billing", 0)] and engine.asked == []
+    assert one.draft_score == 0.0 and one.steps == [Step(name="extract", output="billing")] and engine.asked == []
 
 
 def test_nothing_is_read_out_of_a_draft_that_names_two_teams_or_part_of_a_word(settings: Settings) -> None:
@@ -75,7 +78,7 @@ def test_a_recalled_example_helps_and_is_put_before_the_question(settings: Setti
     shots = Recall([((Message(role="system", content="x"), Message(role="user", content="my bill")), "billing")])
     one = refine(engine, item("refund?", "no"), settings(), shots)
     assert (one.stop_reason, one.strategy, one.revision) == ("verified", "recall", "billing")
-    assert one.steps == [("recall", "billing", 1)]
+    assert one.steps == [Step(name="recall", output="billing", tokens=1)]
     assert [(m.role, m.content) for m in engine.asked[0].messages] == [
         ("system", "Name the team."), ("user", "my bill"), ("assistant", "billing"), ("user", "refund?"),
     ]  # fmt: skip
@@ -177,7 +180,7 @@ def test_an_answer_with_an_error_is_an_error_unless_a_later_one_is_right(setting
     assert (one.stop_reason, one.strategy, one.error) == ("verified", "revise", None)
 
 
-def test_the_graph_draws_itself(settings: Settings) -> None:
-    drawn = Refiner(Listening(), "v", None, Recall(), settings()).draw()
+def test_the_graph_draws_itself() -> None:
+    drawn = draw("refine")
     assert drawn.lstrip().startswith(("---", "graph"))
-    assert all(node in drawn for node in ("draft", "verify", "revise", "__end__"))
+    assert all(node in drawn for node in ("draft", "extract", "verify", "revise", "score", "__end__"))

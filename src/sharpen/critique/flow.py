@@ -10,21 +10,27 @@ killed. What came in since then joins the last portion; what is written is never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sharpen.config import Config
-from sharpen.critique.refine import Item, Refiner
+from sharpen.critique.constitution import load_constitution
+from sharpen.critique.gap import SURE, judged, kept_gap
+from sharpen.critique.item import ACCEPTED, Item, record
+from sharpen.critique.method import Method, Scene
+from sharpen.critique.methods import find
+from sharpen.critique.tools import Tool, toolbox
 from sharpen.errors import BoundaryError
 from sharpen.failpoints import failpoint
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Engine
-from sharpen.records import Critique, Feedback, Step, Trace, content_hash
+from sharpen.records import Critique, Feedback, Message, Trace, content_hash
 from sharpen.store import ERASED, Store
 from sharpen.verify.suites import Suite
 
 PORTION = 64  # chosen: enough to fill the engine's rows twice, little enough to lose when killed
 
 Progress = Callable[[int, int], None]  # traces done, traces in all
+Around = Callable[[tuple[Message, ...]], tuple[Message, ...]]
 
 
 def critique(
@@ -36,24 +42,34 @@ def critique(
     cycle_id: str,
     version_id: str,
     on_progress: Progress = lambda done, total: None,
+    tools: Mapping[str, Tool] | None = None,
+    around: Around = tuple,
 ) -> list[Critique]:
     """Criticise every answered Trace as `version_id`, and return the Critiques in the order of the Traces.
 
-    Raises: BoundaryError when more than `[critique] max_error_share` of the items failed.
+    `tools` are those of `[critique] tools` that other parts bring, such as "knowledge"; `around` puts what is known
+    around a question before it.
+    Raises: ConfigError for a critic, tool or constitution that is not there; BoundaryError when more than
+    `[critique] max_error_share` of the items failed.
     """
     traces = [trace for trace in store.find(Trace) if trace.reply is not None and trace.messages[-1].content != ERASED]
     corrections = _corrections(store, config)
-    done = {critique.trace_id: critique for critique in store.find(Critique) if critique.cycle_id == cycle_id}
+    earlier = store.find(Critique)
+    done = {critique.trace_id: critique for critique in earlier if critique.cycle_id == cycle_id}
+    reflections = {one.trace_id: one.reflections for one in earlier if one.cycle_id != cycle_id and one.reflections}
     recall = _recall(traces, corrections)
-    refiner = Refiner(engine, version_id, suite, recall, config)
+    method = open_method(config, engine, version_id, suite=suite, recall=recall, tools=tools)
     _learn(recall, traces, done)
     waiting = [trace for trace in traces if trace.id not in done]
     first = len(traces) - len(waiting)
     for start in range(0, len(waiting), PORTION):
         portion = waiting[start : start + PORTION]
-        items = [_item(trace, corrections.get(trace.id), suite) for trace in portion]
-        refiner.run(items, seed=int(content_hash((config.seed, cycle_id, first + start), 8), 16))
-        written = {item.trace_id: _record(item, cycle_id) for item in items}
+        items = [_item(trace, corrections.get(trace.id), suite, reflections.get(trace.id, ())) for trace in portion]
+        for item in items:
+            item.messages = around(item.messages)
+        method.run(items, seed=int(content_hash((config.seed, cycle_id, first + start), 8), 16))
+        _label(method, items, suite, version_id)
+        written = {item.trace_id: record(item, cycle_id=cycle_id, method=method.name) for item in items}
         failpoint("critique.before_write")
         store.append(*written.values())
         failpoint("critique.after_write")
@@ -63,6 +79,28 @@ def critique(
     critiques = [done[trace.id] for trace in traces]
     _check_errors(critiques, config.critique.max_error_share)
     return critiques
+
+
+def open_method(
+    config: Config,
+    engine: Engine,
+    version_id: str,
+    *,
+    suite: Suite | None = None,
+    recall: Recall | None = None,
+    tools: Mapping[str, Tool] | None = None,
+) -> Method:
+    """Return the configured method, with the engine's version as its actor.
+
+    Raises: ConfigError for a critic, tool or constitution that is not there.
+    """
+    recall, settings = Recall() if recall is None else recall, config.critique
+    parts: dict[str, object] = {"suite": suite, "recall": recall}
+    if settings.method == "react":
+        parts["tools"] = toolbox(list(settings.tools), recall, tools or {})
+    if settings.method == "constitutional":
+        parts["constitution"] = tuple(load_constitution(settings.constitution).principle)
+    return find(settings.method)(Scene.of(config, engine, version_id, **parts))
 
 
 def _corrections(store: Store, config: Config) -> dict[str, str]:
@@ -78,12 +116,36 @@ def _recall(traces: Sequence[Trace], corrections: dict[str, str]) -> Recall:
 
 
 def _learn(recall: Recall, traces: Sequence[Trace], found: dict[str, Critique]) -> None:
-    """Remember the verified revisions of these traces."""
+    """Remember the revisions of these traces that a verifier accepted."""
     pairs = [(trace.messages, found[trace.id]) for trace in traces if trace.id in found]
-    recall.add((asked, one.revision) for asked, one in pairs if one.revision is not None)
+    recall.add(
+        (asked, one.revision)
+        for asked, one in pairs
+        if one.revision is not None and (one.revision_score or 0.0) >= ACCEPTED and one.scored_by == "verifier"
+    )
 
 
-def _item(trace: Trace, correction: str | None, suite: Suite | None) -> Item:
+def _label(method: Method, items: Sequence[Item], suite: Suite | None, version_id: str) -> None:
+    """Let the model accept revisions that no verifier can score, where its measured gap says that it may."""
+    config = method.scene.config
+    if config.critique.self_labels == "never" or suite is None:
+        return
+    open_ = [item for item in items if item.revision is not None and item.revision_score is None and not item.error]
+    if (
+        not open_
+        or not kept_gap(method, suite, folder=config.home / "gap", name=version_id, seed=config.seed).allows_labels
+    ):
+        return
+    told = [Item(item.trace_id, item.messages, item.revision) for item in open_]
+    sure = judged(method, told)
+    for item, asked in zip(open_, told, strict=True):
+        for step in asked.steps:
+            item.note("label", step.output, tokens=step.tokens, parent=item.answer_step, score=step.score)
+        if (sure[item.trace_id] or 0.0) > SURE:
+            item.revision_score, item.scored_by = ACCEPTED, "self"
+
+
+def _item(trace: Trace, correction: str | None, suite: Suite | None, reflections: tuple[str, ...]) -> Item:
     case = suite.find(trace.messages) if suite else None
     # Only training cases may answer a verifier's question: the others measure.
     return Item(
@@ -93,25 +155,7 @@ def _item(trace: Trace, correction: str | None, suite: Suite | None) -> Item:
         correction=correction,
         case=case if case is not None and case.tier == "train" else None,
         choices=case.choices if case is not None else (),
-    )
-
-
-def _record(item: Item, cycle_id: str) -> Critique:
-    return Critique(
-        id=f"crt_{content_hash((cycle_id, item.trace_id))}",
-        trace_id=item.trace_id,
-        cycle_id=cycle_id,
-        method="refine",
-        steps=tuple(Step(name=name, output=output, tokens=tokens) for name, output, tokens in item.steps),
-        draft=item.draft,
-        draft_score=item.draft_score,
-        revision=item.revision,
-        revision_score=item.revision_score,
-        strategy=item.strategy,
-        tokens=sum(tokens for _, _, tokens in item.steps),
-        stop_reason=item.stop_reason,
-        needs_review=item.stop_reason == "rounds",
-        error=item.error,
+        remembered=reflections,
     )
 
 

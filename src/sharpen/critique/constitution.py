@@ -1,0 +1,57 @@
+"""The principles that an answer is held against: a versioned TOML file.
+
+In: a path, or nothing for the one that is shipped. Out: principles. Must not know who reads them.
+Source: Bai et al. 2022, Constitutional AI, arXiv:2212.08073 (the idea; these principles are our own).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sharpen.errors import ConfigError
+
+
+class Principle(BaseModel):
+    """One rule that a good answer keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="what steps and issues call it")
+    question: str = Field(min_length=1, description="asked of an answer; yes means that it breaks the rule")
+    revision: str = Field(min_length=1, description="what to do about it")
+    severity: Literal["low", "medium", "high"] = Field(description="how much a breach matters")
+
+
+class Constitution(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1] = Field(description="the file's form")
+    version: str = Field(min_length=1, description="changes whenever a principle does")
+    principle: list[Principle] = Field(min_length=1, description="the principles, the most important first")
+
+
+def load_constitution(path: str = "") -> Constitution:
+    """Read a constitution; without a path, the one that is shipped. Raises: ConfigError naming place and fault."""
+    source = Path(path) if path else files("sharpen.critique").joinpath("constitution.toml")
+    where = path or "the shipped constitution"
+    try:
+        read = Constitution.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error}", "check [critique] constitution") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}", "correct that line") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: '{place}': {first['msg'].lower()}", f"edit {where}") from error
+    names = [principle.name for principle in read.principle]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"{where}: two principles are called '{twice}'.", "rename one")
+    return read
