@@ -80,3 +80,10 @@ def test_no_task_whose_verifier_runs_the_reply_as_code_can_be_loaded() -> None:
     for name in RUN_THE_REPLY:
         with pytest.raises(Refused, match="as code"):
             load_suite(f"reasoning-gym:{name}")
+
+
+def test_a_generators_cases_fall_into_the_tiers_that_are_declared() -> None:
+    suite = load_suite("reasoning-gym:gcd?train=0&gate=1&dev=0&vault=0", size=20)
+    assert suite.tier("gate") == suite.cases
+    with pytest.raises(ConfigError, match="its own verifier"):
+        load_suite("reasoning-gym:gcd?kind=choice")

@@ -8,15 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpen.errors import ConfigError
-from sharpen.verify import scorers
-from sharpen.verify.scorers import Unscored, find_scorer, grade, scorer
+from sharpen.verify.scorers import Unscored, find_scorer, grade, registry, scorer
 
 ANY_TEXT = st.text(st.characters(), max_size=200)  # any code point, lone surrogates included
 
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorers, "_scorers", dict(scorers._scorers))
+    monkeypatch.setattr(registry, "_scorers", dict(registry._scorers))
 
 
 @pytest.mark.parametrize(

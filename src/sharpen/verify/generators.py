@@ -1,23 +1,22 @@
 """Suites that are drawn, not written: the tasks of reasoning-gym, each graded by its own verifier.
 
-In: `NAME?key=value&key=value`, a seed, a size. Out: cases and their grader. Must not know models or who asks.
+In: a task's name, its parameters, a seed, a size. Out: cases and their grader. Must not know models or who asks.
 Source: Stojanovski et al. 2025, Reasoning Gym, arXiv:2505.24760.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from sharpen.errors import ConfigError, Refused
 from sharpen.plugins import part
 from sharpen.records import Case, Message
 from sharpen.verify.cases import make_case
 from sharpen.verify.scorers import checked
+from sharpen.verify.specs import nearest
 
 Grader = Callable[[Case, str], tuple[float | None, str | None]]
 
@@ -31,24 +30,23 @@ RUN_THE_REPLY = frozenset({
 })  # fmt: skip
 
 
-def draw(spec: str, *, seed: int, size: int) -> tuple[tuple[Case, ...], Grader]:
+def draw(name: str, settings: Mapping[str, str], *, seed: int, size: int) -> tuple[tuple[Case, ...], Grader]:
     """Return a task's cases and what grades their replies; a prompt that comes twice counts once.
 
     Raises: ConfigError with the nearest name; MissingExtra; Refused for verifiers that would run a reply as code.
     """
-    name, _, query = spec.partition("?")
     gym = part("reasoning_gym")
     known: dict[str, Any] = part("reasoning_gym.factory").DATASETS
     if name not in known:
-        raise ConfigError(f"reasoning-gym has no task '{name}'.", _nearest(name, known))
+        raise ConfigError(f"reasoning-gym has no task '{name}'.", nearest(name, known))
     if name in RUN_THE_REPLY or name == "composite":
         raise Refused(f"reasoning-gym's verifier of '{name}' can run a model's reply as code.", "use another task")
-    parameters = _parameters(name, query, known[name][1])
+    parameters = _parameters(name, settings, known[name][1])
     try:
         dataset = gym.create_dataset(name, seed=seed, size=size, **parameters)
         entries = list(dataset)
     except (AssertionError, TypeError, ValueError) as error:
-        raise ConfigError(f"reasoning-gym:{spec} cannot be drawn: {error}", "check its parameters") from error
+        raise ConfigError(f"reasoning-gym:{name} cannot be drawn: {error}", "check its parameters") from error
     cases: dict[str, Case] = {}
     entry_of: dict[str, Any] = {}
     for entry in entries:
@@ -70,24 +68,15 @@ def draw(spec: str, *, seed: int, size: int) -> tuple[tuple[Case, ...], Grader]:
     return tuple(cases.values()), grader
 
 
-def _parameters(name: str, query: str, settings: type[Any]) -> dict[str, Any]:
-    """Read `key=value&key=value`; values are JSON where they can be."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError as error:
-        raise ConfigError(f"reasoning-gym:{name}?{query}: {error}", f"{name}?key=value&key=value") from error
+def _parameters(name: str, given: Mapping[str, str], settings: type[Any]) -> dict[str, Any]:
+    """Check the parameters' names; values are JSON where they can be."""
     allowed = set(inspect.signature(settings).parameters) - {"seed", "size"}
     parameters: dict[str, Any] = {}
-    for key, value in pairs:
+    for key, value in given.items():
         if key not in allowed:
-            raise ConfigError(f"reasoning-gym:{name} has no parameter '{key}'.", _nearest(key, allowed))
+            raise ConfigError(f"reasoning-gym:{name} has no parameter '{key}'.", nearest(key, allowed))
         try:
             parameters[key] = json.loads(value)
         except json.JSONDecodeError:
             parameters[key] = value
     return parameters
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.4)
-    return f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(sorted(known))}"

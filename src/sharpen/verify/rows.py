@@ -1,147 +1,118 @@
-"""Rows of a suite file become cases, and a bad row becomes a sentence that names it.
+"""Rows of a suite become cases, and a bad row becomes a sentence that names it.
 
-In: a JSONL or CSV file. Out: cases, and the scorer of each that names one. Must not know models or who asks.
+In: (place, row) pairs. Out: cases, and the scorer of each that names one. Must not know formats, models or who asks.
 
-A row is {"prompt": str | "messages": [...], "reference": str} and, optionally, "system", "choices", "cluster", "tier"
-and "scorer". In CSV the same names head the columns, and choices are separated by "|".
+A row asks with one of `prompt` (a text), `messages` (turns that end with the user's) or `turns` (what the user says,
+each answered before the next). It has a `reference` and, optionally, `system`, `choices`, `contexts`, `cluster`,
+`tier`, `kind`, `scorer`, `groups` ({"axis": "group"}) and `tags`. In a CSV file the same names head the columns; lists
+are separated by "|", and groups are written axis=group.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from sharpen.errors import ConfigError
 from sharpen.records import Case, Message
-from sharpen.verify.cases import TIERS, make_case
-from sharpen.verify.scorers import BUILT_IN, CHOICE, find_scorer, grade
+from sharpen.verify.cases import CHOICE_KINDS, KINDS, TASK, TIERS, Shares, make_case
+from sharpen.verify.scorers import BUILT_IN, find_scorer, grade
+from sharpen.verify.specs import Spec, nearest
+from sharpen.verify.tables import ROW
 
-KEYS = ("prompt", "messages", "system", "reference", "choices", "cluster", "tier", "scorer")
-ROW = '{"prompt": "…", "reference": "…"}'
+LISTS = ("choices", "contexts", "turns", "groups", "tags")
+KEYS = ("prompt", "messages", "system", "reference", "cluster", "tier", "kind", "scorer", *LISTS)
 
 
-def read_rows(path: Path) -> tuple[tuple[Case, ...], dict[str, str]]:
-    """Return a file's cases, and the scorer per case id where the row names one.
+def to_cases(
+    rows: Iterable[tuple[str, dict[str, Any]]], spec: Spec, *, cells: bool = False
+) -> tuple[tuple[Case, ...], dict[str, str]]:
+    """Return the cases of a table, and the scorer per case id where the row names one.
 
-    A row that is there twice counts once. Raises: ConfigError naming file, line and fault.
+    `spec.settings` may name the table's columns (`prompt=question`); the columns that it does not name are then left
+    out. `cells` says that lists are texts, as in CSV. A row that is there twice counts once.
+    Raises: ConfigError naming place and fault.
     """
-    rows = _csv_rows if path.suffix == ".csv" else _jsonl_rows
-    if path.suffix not in (".csv", ".jsonl"):
-        raise ConfigError(f"The suite '{path}' is no known format.", "FILE.jsonl, FILE.csv or reasoning-gym:NAME")
+    columns = spec.only(KEYS)
     cases: dict[str, Case] = {}
     scorers: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    tiers: dict[str, tuple[str, int]] = {}
-    for line, row in rows(path, _text(path)):
-        where = f"{path}:{line}"
-        case, scorer = _case(where, row)
+    places: dict[str, str] = {}
+    tiers: dict[str, tuple[str, str]] = {}
+    for where, raw in rows:
+        row = _named(where, raw, columns)
+        case, scorer = _case(where, _split(row) if cells else row, spec)
         first = cases.setdefault(case.id, case)
-        if first != case or (case.id in lines and scorers.get(case.id) != scorer):
-            fault = "reference" if first.reference != case.reference else "choices, cluster, tier or scorer"
-            raise ConfigError(f"{where}: the prompt of line {lines[case.id]} again, with another {fault}.", "keep one")
-        tier, before = tiers.setdefault(case.cluster, (case.tier, line))
+        if first != case or (case.id in places and scorers.get(case.id) != scorer):
+            fault = "reference" if first.reference != case.reference else "choices, cluster, tier, scorer or tags"
+            before = places[case.id].rpartition(":")[2]
+            raise ConfigError(f"{where}: the prompt of line {before} again, with another {fault}.", "keep one")
+        tier, line = tiers.setdefault(case.cluster, (case.tier, where.rpartition(":")[2]))
         if tier != case.tier:
             raise ConfigError(
-                f"{where}: cluster '{case.cluster}' is in tier '{tier}' on line {before}, and in '{case.tier}' here.",
+                f"{where}: cluster '{case.cluster}' is in tier '{tier}' on line {line}, and in '{case.tier}' here.",
                 "a cluster is in one tier, or training would see what the gate asks",
             )
-        lines.setdefault(case.id, line)
+        places.setdefault(case.id, where)
         if scorer is not None:
             scorers[case.id] = scorer
     if not cases:
-        raise ConfigError(f"The suite {path} is empty.", f"one row a line: {ROW}")
-    chosen = sum(scorer == CHOICE for scorer in scorers.values())
-    if 0 < chosen < len(cases):
-        raise ConfigError(
-            f"{path}: {chosen} of {len(cases)} cases have the scorer '{CHOICE}'.", "all of a suite's, or none"
-        )
+        raise ConfigError(f"The suite {spec.source} is empty.", f"one row a line: {ROW}")
     return tuple(cases.values()), scorers
 
 
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"The suite {path} cannot be read: {reason}.", "FILE.jsonl, FILE.csv or reasoning-gym:NAME"
-        ) from error
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 (byte {error.start}).", "save the file as UTF-8") from error
-
-
-def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    # Not splitlines(): it would cut at line separators such as U+2028, which JSON allows inside a text.
-    for line, raw in enumerate(text.split("\n"), start=1):
-        if not raw.strip():
-            continue
-        try:
-            row = json.loads(raw)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ConfigError(f"{path}:{line}: not valid JSON: {error}", f"one row a line: {ROW}") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}:{line}: a {type(row).__name__}, not an object.", f"one row a line: {ROW}")
-        yield line, row
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        columns = len(reader.fieldnames or ())
-        while True:
-            line = reader.line_num + 1  # where the row begins; a quoted cell may hold line breaks
-            cells = next(reader, None)
-            if cells is None:
-                return
-            if None in cells or None in cells.values():
-                raise ConfigError(f"{path}:{line}: not {columns} cells, as in the head.", "put quotes around commas")
-            row: dict[str, Any] = {name: cell for name, cell in cells.items() if cell != ""}
-            if "choices" in row:
-                row["choices"] = [choice.strip() for choice in row["choices"].split("|")]
-            yield line, row
-    except csv.Error as error:
-        raise ConfigError(f"{path}:{line}: not valid CSV: {error}", "check the quotes") from error
-
-
-def _case(where: str, row: dict[str, Any]) -> tuple[Case, str | None]:
-    """Check one row. Raises: ConfigError."""
+def _named(where: str, row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """Return the row under our names. Raises: ConfigError for a key that we do not know."""
+    if columns:
+        return {key: row[column] for key, column in columns.items() if column in row}
     for key in row:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            raise ConfigError(
-                f"{where}: no key '{key}'.", f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KEYS)}"
-            )
+            hint = f"{nearest(str(key), KEYS)}; a table with its own names: ?prompt=COLUMN&reference=COLUMN"
+            raise ConfigError(f"{where}: no key '{key}'.", hint)
+    return row
+
+
+def _split(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of texts with its lists cut at "|"."""
+    lists: dict[str, Any] = {key: [cell.strip() for cell in row[key].split("|")] for key in LISTS if key in row}
+    if "groups" in lists:
+        pairs = [group.partition("=") for group in lists["groups"]]
+        lists["groups"] = {axis.strip(): group.strip() for axis, _, group in pairs}
+    return row | lists
+
+
+def _case(where: str, row: dict[str, Any], spec: Spec) -> tuple[Case, str | None]:
+    """Check one row. Raises: ConfigError."""
     reference = _word(where, row, "reference")
     if reference is None:
         raise ConfigError(f"{where}: 'reference' is missing.", "give the right answer, as text")
-    choices = row.get("choices", [])
-    if not isinstance(choices, list) or not all(isinstance(choice, str) and choice.strip() for choice in choices):
-        raise ConfigError(f"{where}: 'choices' is not a list of texts.", '"choices": ["yes", "no"]')
+    choices = _texts(where, row, "choices", '"choices": ["yes", "no"]')
     if len(set(choices)) != len(choices):
         raise ConfigError(f"{where}: 'choices' names one answer twice.", "name each once")
     if choices and reference not in choices:
         raise ConfigError(f"{where}: the reference '{reference}' is not among the choices.", ", ".join(choices))
-    tier, scorer = _word(where, row, "tier"), _word(where, row, "scorer")
+    tier, scorer = _word(where, row, "tier"), _word(where, row, "scorer") or spec.scorer
     if tier is not None and tier not in TIERS:
         raise ConfigError(f"{where}: no tier '{tier}'.", f"one of {', '.join(TIERS)}")
-    _check_scorer(where, scorer or "exact", reference, choices)
+    kind = _kind(where, row, scorer, choices, spec)
+    if kind in CHOICE_KINDS:
+        scorer = None
+    else:
+        _check_scorer(where, scorer or "exact", reference, choices)
+    shares: Shares = spec.shares or TASK
     case = make_case(
         _messages(where, row),
         reference,
+        kind=kind,
         choices=choices,
+        contexts=_texts(where, row, "contexts", '"contexts": ["a passage", "another"]'),
+        groups=_groups(where, row),
+        tags=_texts(where, row, "tags", '"tags": ["easy", "2024"]'),
         cluster=_word(where, row, "cluster"),
-        tier=tier,  # type: ignore[arg-type]  # checked above
+        tier=tier,
+        shares=shares,
     )
     try:
         case.model_dump_json().encode()
@@ -150,24 +121,64 @@ def _case(where: str, row: dict[str, Any]) -> tuple[Case, str | None]:
     return case, scorer
 
 
+def _kind(where: str, row: dict[str, Any], scorer: str | None, choices: list[str], spec: Spec) -> Any:
+    """Return how the case is answered. A scorer named like a kind of choice says the same."""
+    default = "dialogue" if "turns" in row else "reply"
+    of_scorer = scorer if scorer in CHOICE_KINDS else default
+    kind = _word(where, row, "kind") or spec.kind or of_scorer
+    if kind not in KINDS:
+        raise ConfigError(f"{where}: no kind '{kind}'.", f"one of {', '.join(KINDS)}")
+    if (kind == "dialogue") != ("turns" in row):
+        raise ConfigError(f"{where}: 'turns' and the kind 'dialogue' need each other.", '"turns": ["Hello", "Why?"]')
+    if kind in CHOICE_KINDS and len(choices) < 2:
+        raise ConfigError(f"{where}: the kind '{kind}' needs two choices or more.", '"choices": ["yes", "no"]')
+    return kind
+
+
 def _word(where: str, row: dict[str, Any], key: str) -> str | None:
     """Return an optional text of the row."""
     value = row.get(key)
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ConfigError(f"{where}: '{key}' is {json.dumps(value)[:80]}, not text.", f'"{key}": "…"')
+        raise ConfigError(f"{where}: '{key}' is {json.dumps(value, default=str)[:80]}, not text.", f'"{key}": "…"')
     if not value.strip():
         raise ConfigError(f"{where}: '{key}' is empty.", f'"{key}": "…"')
     return value
 
 
+def _texts(where: str, row: dict[str, Any], key: str, example: str) -> list[str]:
+    """Return an optional list of texts."""
+    texts = row.get(key, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ConfigError(f"{where}: '{key}' is not a list of texts.", example)
+    return texts
+
+
+def _groups(where: str, row: dict[str, Any]) -> list[str]:
+    """Return {"axis": "group"} as axis=group, in the order of the axes."""
+    groups = row.get("groups", {})
+    fine = isinstance(groups, dict) and all(
+        isinstance(word, str) and word.strip() and "=" not in word for pair in groups.items() for word in pair
+    )
+    if not fine:
+        raise ConfigError(f"{where}: 'groups' does not name one group per axis.", '"groups": {"region": "north"}')
+    return [f"{axis}={group}" for axis, group in sorted(groups.items())]
+
+
 def _messages(where: str, row: dict[str, Any]) -> list[Message]:
-    prompt, system, turns = _word(where, row, "prompt"), _word(where, row, "system"), row.get("messages")
-    if (prompt is None) == (turns is None):
-        raise ConfigError(f"{where}: a row has either 'prompt' or 'messages'.", ROW)
+    prompt, system = _word(where, row, "prompt"), _word(where, row, "system")
+    asked = [key for key in ("prompt", "messages", "turns") if row.get(key) is not None]
+    if len(asked) != 1:
+        raise ConfigError(f"{where}: a row has either 'prompt' or 'messages' (or 'turns'), and only one.", ROW)
+    turns = row.get("messages")
     if prompt is not None:
         messages = [Message(role="user", content=prompt)]
+    elif turns is None:
+        texts = _texts(where, row, "turns", '"turns": ["Hello", "Why?"]')
+        if not texts:
+            raise ConfigError(f"{where}: 'turns' is empty.", '"turns": ["Hello", "Why?"]')
+        messages = [Message(role="user", content=text) for text in texts]
     else:
         try:
             messages = [Message.model_validate(turn) for turn in turns] if isinstance(turns, list) else []
@@ -188,10 +199,6 @@ def _messages(where: str, row: dict[str, Any]) -> list[Message]:
 
 def _check_scorer(where: str, name: str, reference: str, choices: list[str]) -> None:
     """Refuse a scorer that does not exist, or that would not accept the right answer."""
-    if name == CHOICE:
-        if len(choices) < 2:
-            raise ConfigError(f"{where}: the scorer '{CHOICE}' needs two choices or more.", '"choices": ["yes", "no"]')
-        return
     try:
         function = find_scorer(name)
     except ConfigError as error:
