@@ -13,6 +13,7 @@ from sharpen.models.engine import Prompt
 from sharpen.records import Example, Message, content_hash
 
 CHAMPION, CHALLENGER, IN_CONTEXT = "champion", "challenger", "in_context"
+BASE, FIRST = "base", "first"  # the bare weights; the version that was deployed first, which no cycle may drift below
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class Arm:
     recall: Recall | None = None
     k: int = 0
 
-    def prompt(self, messages: Prompt) -> tuple[Message, ...]:
-        """Return the case's prompt with the examples as earlier turns, the most like it last, next to the question."""
+    def examples(self, messages: Prompt) -> list[Pair]:
+        """Return the examples that stand before this question, the most like it last."""
         nearest = self.recall.nearest(messages, self.k)[::-1] if self.recall else []
-        return with_examples(messages, [*self.context, *nearest])
+        return [*self.context, *nearest]
+
+    def prompt(self, messages: Prompt) -> tuple[Message, ...]:
+        """Return the case's prompt with the examples as earlier turns, next to the question."""
+        return with_examples(messages, self.examples(messages))
 
 
 def in_context_examples(
