@@ -39,9 +39,9 @@ def test_boundaries_may_be_tried_again_and_refusals_may_not() -> None:
 def test_a_missing_part_names_the_line_to_type() -> None:
     with pytest.raises(MissingExtra) as caught:
         part("a_package_that_is_not_there")
-    assert caught.value.next_step == "pip install 'sharpen[all]'"
+    assert caught.value.next_step == "sharpen install all"
     assert "a_package_that_is_not_there" in caught.value.what
-    assert MissingExtra("trl", EXTRAS["trl"]).next_step == "pip install 'sharpen[train]'"
+    assert MissingExtra("trl", EXTRAS["trl"]).next_step == "sharpen install train"
 
 
 def test_a_part_that_is_there_but_broken_is_not_called_missing(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

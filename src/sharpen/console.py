@@ -6,7 +6,7 @@ In: numbers and records. Out: text on the terminal. Must not know how they came 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -20,9 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from sharpen.errors import SharpenError
-from sharpen.records import Cycle, Verdict
+from sharpen.records import Cycle, JudgeTrial, Verdict
 
 out = Console()
 err = Console(stderr=True)
@@ -58,6 +59,11 @@ def board() -> Iterator[Board]:
                 progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
 
 
+def warn(text: str) -> None:
+    """Say something that must not be overlooked, beside what was asked for."""
+    err.print(Text(text, "bold red"))
+
+
 def complain(error: SharpenError) -> None:
     """Tell a person what is wrong and what to type next."""
     err.print(f"[bold red]✗[/] {_plain(error.what)}", highlight=False)
@@ -78,6 +84,18 @@ def verdict_table(verdict: Verdict) -> Table:
     return table
 
 
+def opinions_table(means: Mapping[str, Mapping[str, tuple[float, int, int]]]) -> Table:
+    """Return what each scorer made of each arm: the mean of what it scored, and how much that was."""
+    table = Table(title="What others say; it decides nothing", title_justify="left")
+    table.add_column("scorer")
+    for arm in means:
+        table.add_column(arm, justify="right")
+    for name in sorted({name for arm in means.values() for name in arm}):
+        cells = [arm.get(name, (0.0, 0, 0)) for arm in means.values()]
+        table.add_row(name, *(f"{mean:.1%} of {n}/{of}" if n else f"none of {of}" for mean, n, of in cells))
+    return table
+
+
 def cycle_table(cycle: Cycle) -> Table:
     """Return the stages of a cycle with their times."""
     table = Table(title=f"{cycle.id}: {cycle.state}", title_justify="left")
@@ -86,6 +104,20 @@ def cycle_table(cycle: Cycle) -> Table:
     for stage in cycle.stages:
         share = stage.model_seconds / stage.seconds if stage.seconds else 0.0
         table.add_row(stage.stage, f"{stage.seconds:.1f}", f"{share:.0%}")
+    return table
+
+
+def trial_table(trial: JudgeTrial) -> Table:
+    """Return what the probes of a judge found."""
+    can = "it may only advise" if trial.faults else f"it may label and gate until {trial.expires_at:%Y-%m-%d}"
+    title = f"{trial.model}, {trial.rubric}: right on {trial.accuracy:.0%} of {trial.items} gold items; {can}"
+    table = Table(title=_plain(title), title_justify="left", title_style="bold")
+    for column in ("probe", "value", "95 % interval", "limit", "n", "outcome"):
+        table.add_column(column, justify="left" if column in ("probe", "outcome") else "right")
+    for one in trial.findings:
+        value = "" if one.value is None else f"{one.value:.3f}"
+        interval = "" if one.low is None or one.high is None else f"{one.low:.3f} … {one.high:.3f}"
+        table.add_row(one.name, value, interval, f"{one.limit:g}", str(one.n), one.outcome)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,10 +17,13 @@ import pytest
 
 from sharpen.config import Config, parse
 from sharpen.errors import TrackerError
-from sharpen.records import Deployment, ModelVersion, TrainingRun
+from sharpen.records import Deployment, Message, ModelVersion, Score, TrainingRun
 from sharpen.tracking.mlflow import NAME, MlflowMirror, follow
+from sharpen.tracking.mlflow_evaluation import record_evaluation
+from sharpen.verify.cases import make_case
 
 BASE = ModelVersion(id="ver_0", base="tiny", base_digest="b1", template_digest="t1")
+CASES = [make_case([Message(role="user", content=f"message {n}")], "billing", tier="gate") for n in range(3)]
 
 
 def trained(name: str) -> tuple[TrainingRun, ModelVersion]:
@@ -221,3 +225,42 @@ MlflowMirror(Path({str(tmp_path)!r})).prepare()
     mirror = MlflowMirror(tmp_path)
     mirror.prepare()
     assert mirror.record_base(BASE) == "1"
+
+
+def evaluated(arm: str, *values: float | None, scorer: str = "exact") -> list[Score]:
+    return [
+        Score(
+            id=f"scr_{arm}_{scorer}_{case.id}", evaluation_id="evl_1", arm=arm, version_id="ver_1", suite="inbox",
+            tier="gate", scorer=scorer, case_id=case.id, cluster=case.cluster, value=value, reply="billing",
+            reason=None if value is not None else "it timed out",
+        )
+        for case, value in zip(CASES, values, strict=True)
+    ]  # fmt: skip
+
+
+def test_mlflow_evaluates_an_arm_and_keeps_every_answer(mirror: MlflowMirror) -> None:
+    scores = [*evaluated("challenger", 1.0, 0.0, None), *evaluated("challenger", 0.5, 0.5, 0.5, scorer="ragas:help")]
+    run_id = record_evaluation(mirror, CASES, scores)
+    look = client(mirror)
+    run = look.get_run(run_id)
+    assert run.data.metrics == {
+        "exact/mean": 0.5, "exact/scored_share": 2 / 3, "ragas.help/mean": 0.5, "ragas.help/scored_share": 1.0,
+    }  # fmt: skip
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "inbox challenger ver_1 evl_1")
+    assert run.inputs.dataset_inputs[0].dataset.name == "dataset"
+    table = json.loads(Path(look.download_artifacts(run_id, "eval_results_table.json")).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["question"] for row in rows] == ["message 0", "message 1", "message 2"]
+    assert [row["exact/score"] for row in rows] == [1.0, 0.0, None]
+    assert record_evaluation(mirror, CASES, scores) == run_id
+    assert record_evaluation(mirror, CASES, evaluated("champion", 0.0, 0.0, 0.0)) != run_id
+
+
+def test_an_evaluation_leaves_mlflows_own_address_as_it_was(mirror: MlflowMirror, tmp_path: Path) -> None:
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    with pytest.raises(TrackerError, match="does not know the experiment"):
+        (tmp_path / "mlflow.db").write_bytes(b"")
+        record_evaluation(mirror, CASES, evaluated("challenger", 1.0, 0.0, None))
+    assert mlflow.get_tracking_uri() == before

@@ -61,7 +61,7 @@ class MlflowMirror:
         """Create MLflow's database, or upgrade it after an update of MLflow; takes seconds, so it belongs to init."""
         with self._guard():
             self._home.mkdir(parents=True, exist_ok=True)
-            upgrade = _mlflow("mlflow.db").upgrade.callback
+            upgrade = library("mlflow.db").upgrade.callback
             if self._database.exists():
                 upgrade(self.uri)
             else:
@@ -86,7 +86,7 @@ class MlflowMirror:
         """
         with self._guard():
             client, ends_ms = self._client(), int(run.at.timestamp() * 1000)
-            entities = _mlflow("mlflow.entities")
+            entities = library("mlflow.entities")
             experiment = self._experiment(client)
             known = client.search_runs([experiment], f"tags.`{_VERSION_TAG}` = '{version.id}'", max_results=1)
             labels = {_VERSION_TAG: version.id, "sharpen.run_id": run.id, "sharpen.snapshot_id": run.snapshot_id}
@@ -129,7 +129,7 @@ class MlflowMirror:
     def _client(self) -> Any:
         if self._opened is None:
             self._check()
-            client = _mlflow("mlflow.tracking").MlflowClient
+            client = library("mlflow.tracking").MlflowClient
             self._opened = client(tracking_uri=self.uri, registry_uri=self.uri)
         return self._opened
 
@@ -155,7 +155,7 @@ class MlflowMirror:
         """Create something that another process may be creating too."""
         try:
             create(*arguments)
-        except _mlflow("mlflow.exceptions").MlflowException as error:
+        except library("mlflow.exceptions").MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
@@ -203,7 +203,7 @@ def follow(settings: Config, deployment: Deployment) -> None:
         log.warning("MLflow was not told that %s serves: %s", deployment.version_id, error)
 
 
-def _mlflow(module: str) -> Any:
+def library(module: str) -> Any:
     """Import a part of MLflow, told beforehand to keep quiet and to call nobody."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
