@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sharpen.memory.recall import Bm25, Pair, Recall, remember
+from sharpen.memory.keep import remember
+from sharpen.memory.recall import Bm25, Pair, Recall
 from sharpen.memory.words import asked, words
 from sharpen.records import Memory, Message
 from sharpen.store import Store

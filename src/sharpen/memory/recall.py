@@ -1,22 +1,22 @@
 """Find the kept answers that help with a new prompt.
 
 In: accepted (messages, reply) pairs and a prompt. Out: the nearest pairs, or one of each kind. Must not know who asks,
-or what the pairs are used for. Memory records are written here and nowhere else.
+or what the pairs are used for.
 
 `Recall` holds the pairs; an `Index` finds positions among them. `Bm25` is the index that is always there: it needs no
-model. A vector store is one more class with `add` and `search`.
+model. What is remembered of every kind, and found by meaning too, is in `search.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from sharpen.memory.words import asked, words
-from sharpen.records import Memory, Message, content_hash
+from sharpen.records import Memory, Message
 from sharpen.store import ERASED, Store
 
 
@@ -103,9 +103,9 @@ class Recall:
         self.add(pairs)
 
     @classmethod
-    def of(cls, store: Store) -> Recall:
-        """Return a search over every example that is remembered and not erased."""
-        kept = store.find(Memory, subjects=["example"])
+    def of(cls, store: Store, tenant: str = "default") -> Recall:
+        """Return a search over every example that a tenant remembers and nobody erased."""
+        kept = [memory for memory in store.find(Memory, subjects=["example"]) if memory.tenant == tenant]
         return cls((memory.messages, memory.reply) for memory in kept if memory.reply != ERASED)
 
     def __len__(self) -> int:
@@ -135,29 +135,6 @@ class Recall:
         often = Counter(pair.reply.strip() for pair in self._ordered)
         firsts = _one_per_reply(self._ordered)
         return sorted(firsts, key=lambda pair: -often[pair.reply.strip()])[: max(k, 0)]
-
-
-def remember(
-    store: Store,
-    messages: Sequence[Message],
-    reply: str,
-    evidence: Sequence[str],
-    type: Literal["example", "lesson"] = "example",
-) -> Memory:
-    """Write a Memory, named by its content: the same answer on the same evidence is remembered once.
-
-    `evidence` holds the ids of the records it rests on, at least one.
-    """
-    content = (type, [message.model_dump() for message in messages], reply, sorted(evidence))
-    memory = Memory(
-        id=f"mem_{content_hash(content)}",
-        type=type,
-        messages=tuple(messages),
-        reply=reply,
-        evidence=tuple(sorted(evidence)),
-    )
-    store.append(memory)
-    return memory
 
 
 def _one_per_reply(pairs: Iterable[Pair]) -> list[Pair]:
