@@ -23,6 +23,7 @@ from sharpen.ledger import Facts, Ledger, unfinished
 from sharpen.models.adapters import digest as adapter_digest
 from sharpen.models.weights import digest as weights_digest
 from sharpen.plugins import EXTRAS
+from sharpen.promotion.journal import Journal
 from sharpen.promotion.registry import undo
 from sharpen.records import Deployment, ModelVersion
 from sharpen.store import Store
@@ -111,8 +112,8 @@ def test_every_part_is_looked_at(config: Path) -> None:
     extras = [f"packages: {extra}" for extra in dict.fromkeys(EXTRAS.values())]
     assert names[2 : 2 + len(extras)] == extras
     assert names[2 + len(extras) :] == [
-        "base", "disk", "memory", "SQLite", "store", "champion", "previous", "suite", "guard", "gateway", "MLflow",
-        "cycle", "power",
+        "base", "disk", "memory", "SQLite", "store", "champion", "previous", "journal", "suite", "guard", "gateway",
+        "MLflow", "cycle", "power",
     ]  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def test_an_adapter_that_changed_or_went_away_fails(config: Path) -> None:
     weights.unlink()
     assert "cannot be read: No such file" in finding(config, "champion").found
     store = opened(config.parent)
-    undo(store)
+    undo(store, Journal.open(config.parent / "home"))
     store.close()
     assert (finding(config, "champion").state, finding(config, "previous").state) == ("ok", "note")
 

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +18,18 @@ from sharpen import console
 from sharpen.children import die_with_parent
 from sharpen.config import DEFAULT_PATH, Config, load, render
 from sharpen.errors import ConfigError, SharpenError
+from sharpen.memory_cli import app as memory_app
+from sharpen.rollout_cli import app as rollout_app
+from sharpen.rollout_cli import monitor
+
+if TYPE_CHECKING:
+    from sharpen.models.engine import Engine
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
+app.add_typer(memory_app, name="memory")
+app.add_typer(rollout_app, name="rollout")
+app.command()(monitor)
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -59,11 +68,14 @@ def init(
 
 
 @app.command()
-def doctor(config: ConfigOption = DEFAULT_PATH) -> None:
+def doctor(
+    config: ConfigOption = DEFAULT_PATH,
+    gap: Annotated[bool, typer.Option("--gap", help="also measure whether the model can judge its answers")] = False,
+) -> None:
     """Check everything a cycle needs, and say what to do about what is missing."""
     from sharpen.doctor import examine
 
-    if not examine(config):
+    if not examine(config, gap=gap):
         raise typer.Exit(1)
 
 
@@ -148,15 +160,48 @@ _stage_verb("promote", "Put the challenger before the gate.")
 
 
 @app.command()
+def judge(
+    gold: Annotated[Path, typer.Argument(help="JSONL: prompt, reply, good; optional reference, group, author")],
+    rubric: Annotated[str, typer.Option(help="what is judged: helpfulness, safety, ...")] = "helpfulness",
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the configured judge on replies that people have judged: may it label and gate, or only advise?"""
+    from sharpen.loop import Loop
+    from sharpen.verify.judge_gold import read_gold
+    from sharpen.verify.judge_trials import try_judge
+    from sharpen.verify.judges import open_judge
+
+    rows = read_gold(gold)
+    with console.board() as board:
+        bench = Loop.open(config, board)
+        settings = bench.config.evaluation
+        own = lambda: (bench.engine, bench.ready(bench.store.champion().version_id).id)  # noqa: E731 - opened if named
+        found = open_judge(settings.judge, rubric, own=own)
+        trial = try_judge(found, rows, bench.store, days=settings.judge_days, on_progress=board)
+    if as_json:
+        console.out.print_json(trial.model_dump_json())
+    else:
+        console.out.print(console.trial_table(trial))
+    if trial.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
 def show(
     record_id: Annotated[str | None, typer.Argument(help="a record's id; without one, an overview")] = None,
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Show one record, or an overview of the store."""
     from sharpen.overview import overview
+    from sharpen.promotion.journal import Journal, check_journal
     from sharpen.store import Store
 
-    store = Store.open(load(config).store_url)
+    settings = load(config)
+    store = Store.open(settings.store_url)
+    sound = check_journal(store, Journal.open(settings.home))
+    if sound.faults:
+        console.warn(f"The store does not agree with its journal: {sound.told}.")
     if record_id is None:
         console.out.print(overview(store))
     else:
@@ -190,14 +235,56 @@ def undo(
     config: ConfigOption = DEFAULT_PATH,
 ) -> None:
     """Serve the previous version again, at once."""
+    from sharpen.promotion.journal import Journal
     from sharpen.promotion.registry import undo as go_back
     from sharpen.store import Store
     from sharpen.tracking.mlflow import follow
 
     settings = load(config)
-    deployment = go_back(Store.open(settings.store_url), reason)
+    deployment = go_back(Store.open(settings.store_url), Journal.open(settings.home), reason)
     follow(settings, deployment)
     console.out.print(f"[bold]{deployment.version_id}[/] serves again; gateways follow within a second.")
+
+
+@app.command()
+def outside(config: ConfigOption = DEFAULT_PATH) -> None:
+    """Ask outside evaluators about the last evaluation, and tell the tools of [tracking]. It decides nothing."""
+    from sharpen.evaluation.opinions import ask
+    from sharpen.evaluation.outside import mean
+    from sharpen.loop import Loop
+    from sharpen.records import ModelVersion, TrainingRun
+    from sharpen.tracking.mirrors import tell
+    from sharpen.verify.judges import open_judge
+
+    loop = Loop.open(config)
+    spec = loop.config.evaluation.judge or "engine"
+
+    def own() -> tuple[Engine, str]:
+        version = loop.ready(loop.store.champion().version_id)
+        return loop.engine, version.id
+
+    found = ask(loop.config, loop.store, loop.target, lambda: open_judge(spec, "helpfulness", own=own))
+    console.out.print(console.opinions_table({arm: mean([one for one in (*found.own, *found.outside) if one.arm == arm])
+                                              for arm in ("champion", "challenger")}))  # fmt: skip
+    for error in found.failed.values():
+        console.complain(error)
+    version = loop.store.get(ModelVersion, found.verdict.challenger_id)
+    run = loop.store.get(TrainingRun, version.run_id) if version.run_id else None
+    means = {f"{one.suite}/{one.against}": one.other for one in found.verdict.comparisons}
+    means |= {f"{one.suite}/challenger": one.challenger for one in found.verdict.comparisons}
+    scores = (*found.own, *found.outside)
+    for line in tell(loop.config, loop.target.cases, scores, version, run=run, means=means):
+        console.out.print(line)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def install(name: Annotated[str, typer.Argument(help="an extra, or deepchecks, promptfoo, autogen")]) -> None:
+    """Install a part that is not there yet: here, or in a folder of its own where its pins would clash."""
+    from sharpen.install import install as run
+
+    run(name, console.out.print)
 
 
 @app.command()

@@ -11,16 +11,35 @@ import contextlib
 import fcntl
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from sharpen.critique.flow import critique
 from sharpen.curation.snapshot import build_snapshot, to_rows
-from sharpen.errors import ConfigError, Refused, TrackerError
+from sharpen.errors import ChampionChanged, ConfigError, Refused, TrackerError
+from sharpen.evaluation.arms import Arm
 from sharpen.ledger import Facts, Ledger, Step
-from sharpen.promotion.gate import decide, hold
-from sharpen.promotion.registry import deploy
-from sharpen.records import Cycle, ModelVersion, Score, Snapshot, StageTime, TrainingRun, Verdict, content_hash
+from sharpen.memory.context import Context
+from sharpen.memory.keep import keep_critiques, keep_feedback, keep_promoted
+from sharpen.promotion.claims import Design, claims, design
+from sharpen.promotion.gate import compare, decide, hold
+from sharpen.promotion.plan import Plan, plan_of
+from sharpen.promotion.registry import enter
+from sharpen.promotion.rollout import ship
+from sharpen.promotion.samples import Samples
+from sharpen.promotion.sequential import front, looks, stand
+from sharpen.promotion.weigh import terms_of
+from sharpen.records import (
+    Cycle,
+    Feedback,
+    ModelVersion,
+    Score,
+    Snapshot,
+    StageTime,
+    TrainingRun,
+    Verdict,
+    content_hash,
+)
 from sharpen.tracking.mlflow import MlflowMirror
 from sharpen.training.launch import train
 from sharpen.workbench import Workbench
@@ -45,15 +64,27 @@ class Loop(Workbench):
 
     def _critique(self, facts: Facts) -> Facts:
         """Look at every answer again; find better ones where a verifier can tell."""
-        critiques = critique(
-            self.config,
-            self.store,
-            self.engine,
-            self.target,
-            cycle_id=facts["cycle_id"],
-            version_id=self.ready(facts["champion_id"]).id,
-            on_progress=self.report("critique"),
-        )
+        context = Context.of(self.config, self.store)
+        try:
+            critiques = critique(
+                self.config,
+                self.store,
+                self.engine,
+                self.target,
+                cycle_id=facts["cycle_id"],
+                version_id=self.ready(facts["champion_id"]).id,
+                on_progress=self.report("critique"),
+                tools=context.tools,
+                around=context.around,
+            )
+            context.learn(critiques)
+        finally:
+            context.close()
+        tenant, measuring = self.config.memory.tenant, self.measuring()
+        self.remember(keep_critiques(self.store, critiques, tenant=tenant, without=measuring))
+        if self.config.curation.corrections:
+            said = self.store.find(Feedback)
+            self.remember(keep_feedback(self.store, said, tenant=tenant, without=measuring))
         return {"critiques": len(critiques), "revised": sum(one.revision is not None for one in critiques)}
 
     def _curate(self, facts: Facts) -> Facts:
@@ -65,37 +96,59 @@ class Loop(Workbench):
         return {"snapshot_id": snapshot.id}
 
     def _train(self, facts: Facts) -> Facts:
-        """Turn the training set into an adapter on the frozen base."""
+        """Turn the training set into an adapter on the frozen base. What the gate will ask is declared before."""
         if facts["snapshot_id"] is None:
             return {"version_id": facts["champion_id"], "run_id": None}
+        plan = plan_of(self.config.promotion, self.suite_digests())
         snapshot = self.store.get(Snapshot, facts["snapshot_id"])
         run, version = self.train_on(snapshot, parent_id=facts["champion_id"])
-        return {"version_id": version.id, "run_id": run.id, "model_seconds": run.model_seconds}
+        return {"version_id": version.id, "run_id": run.id, "model_seconds": run.model_seconds, "plan": plan}
 
     def _evaluate(self, facts: Facts) -> Facts:
         """Measure champion, challenger and the in-context arm on the gate's cases."""
         if facts["version_id"] == facts["champion_id"]:
             return {"evaluation_id": None, "hold": facts.get("hold", "training gave the champion's own weights again")}
         evaluation_id = f"evl_{content_hash((facts['cycle_id'], facts['version_id'], 'gate'))}"
-        for suite, arms in self.arms(facts["champion_id"], facts["version_id"], facts["snapshot_id"]):
-            for arm in arms:
-                self.score(suite, "gate", arm, evaluation_id)
+        compared = list(self.arms(facts["champion_id"], facts["version_id"], facts["snapshot_id"]))
+        waiting = frozenset(suite.name for suite, _ in compared)
+        for share in looks(self.designs.values()):
+            for suite, arms in compared:
+                for arm in arms if suite.name in waiting else ():
+                    self.score(front(suite, "gate", share), "gate", arm, evaluation_id)
+            waiting = self._waiting(facts, evaluation_id) if share < 1 else frozenset()
+            if not waiting:
+                break
         return {"evaluation_id": evaluation_id}
 
     def _promote(self, facts: Facts) -> Facts:
         """Put the challenger before the gate, and deploy it if it passes."""
         cycle_id, champion_id, challenger_id = facts["cycle_id"], facts["champion_id"], facts["version_id"]
-        earlier = [one for one in self.store.find(Verdict) if one.cycle_id != cycle_id and one.alpha_spent > 0]
+        earlier = self._tested(cycle_id)
         names = {"cycle_id": cycle_id, "champion_id": champion_id, "challenger_id": challenger_id}
         attempt = len(earlier) + 1
         if facts["evaluation_id"] is None:
             verdict = hold(**names, attempt=attempt, reason=facts["hold"])
         else:
-            verdict = self.judge(self.store.find(Score, subjects=[facts["evaluation_id"]]), attempt=attempt, **names)
-        self.store.append(verdict)
+            scores = self.store.find(Score, subjects=[facts["evaluation_id"]])
+            verdict = self.judge(scores, attempt=attempt, earlier=earlier, plan=facts.get("plan"), **names)
         if verdict.decision == "promote":
-            deploy(self.store, verdict, challenger_id)
-        return {"verdict_id": verdict.id, "deployed": verdict.decision == "promote"}
+            verdict = self._published(verdict)
+        enter(self.store, self.journal, verdict)
+        deployed = verdict.decision == "promote" and self._ship(verdict)
+        if deployed:
+            snapshot = self.store.get(Snapshot, facts["snapshot_id"])
+            self.remember(keep_promoted(self.store, snapshot, verdict, tenant=self.config.memory.tenant))
+        return {"verdict_id": verdict.id, "deployed": deployed}
+
+    def _ship(self, verdict: Verdict) -> bool:
+        """Carry a verdict out; not if somebody else deployed since it was reached: it says nothing about that one."""
+        canary = self.config.promotion.canary
+        try:
+            ship(self.store, self.journal, verdict, verdict.challenger_id, canary=canary)
+        except ChampionChanged as error:
+            log.warning("%s was not deployed: %s", verdict.challenger_id, error)
+            return False
+        return True
 
     def _track(self, facts: Facts) -> Facts:
         """Tell MLflow. It mirrors what the store owns: if it is away, the cycle is no worse for it."""
@@ -132,22 +185,64 @@ class Loop(Workbench):
         )
 
     def judge(
-        self, scores: list[Score], *, cycle_id: str, champion_id: str, challenger_id: str, attempt: int
+        self,
+        scores: list[Score],
+        *,
+        cycle_id: str,
+        champion_id: str,
+        challenger_id: str,
+        attempt: int,
+        earlier: Sequence[Verdict] = (),
+        plan: Plan | None = None,
     ) -> Verdict:
         """Put the scores of an evaluation before the gate."""
-        suites: dict[str, dict[str, list[Score]]] = {}
-        for score in scores:
-            suites.setdefault(score.suite, {}).setdefault(score.arm, []).append(score)
+        suites = _by_suite(scores)
         return decide(
             cycle_id=cycle_id,
             champion_id=champion_id,
             challenger_id=challenger_id,
-            target=suites.pop(self.target.name),
-            guards=suites,
+            first_id=self.first_version_id,
+            targets={self.target.name: suites.pop(self.target.name, {})},
+            guards={guard.name: suites.get(guard.name, {}) for guard in self.guards},
             attempt=attempt,
             settings=self.config.promotion,
+            designs=self.designs,
+            digests=self.suite_digests(),
+            plan=plan,
+            earlier=earlier,
             seed=self.config.seed,
         )
+
+    def _waiting(self, facts: Facts, evaluation_id: str) -> frozenset[str]:
+        """Return the suites that are worth evaluating further."""
+        settings, designs = self.config.promotion, self.designs
+        has_first = self.first_version_id != facts["champion_id"]
+        made = claims(list(designs.values()), [self.target.name], settings, has_first)
+        source = Samples(_by_suite(self.store.find(Score, subjects=[evaluation_id])))
+        terms = terms_of(settings, len(self._tested(facts["cycle_id"])) + 1, self.config.seed)
+        return stand(made, source, designs, terms, allow_unarmed=settings.allow_unarmed)
+
+    def _published(self, verdict: Verdict) -> Verdict:
+        """Estimate the gain once more, on vault cases that decide nothing: the gate's own number was selected."""
+        if not self.target.tier("vault"):
+            return verdict
+        evaluation_id = f"evl_{content_hash((verdict.id, 'vault'))}"
+        arms = {"champion": verdict.champion_id, "challenger": verdict.challenger_id}
+        scores = {name: self.score(self.target, "vault", Arm(name, one), evaluation_id) for name, one in arms.items()}
+        try:
+            return verdict.model_copy(update={"published": compare(scores, "champion")})
+        except Refused as error:
+            log.warning("The gain could not be estimated on the vault: %s", error)
+            return verdict
+
+    @property
+    def designs(self) -> dict[str, Design]:
+        """What each suite's gate tier holds, by name."""
+        return {suite.name: design(suite.name, suite.tier("gate")) for suite in (self.target, *self.guards)}
+
+    def _tested(self, cycle_id: str) -> list[Verdict]:
+        """Return the verdicts of earlier cycles that spent alpha."""
+        return [one for one in self.store.find(Verdict) if one.cycle_id != cycle_id and one.alpha_spent > 0]
 
     # -- one pass ------------------------------------------------------------------------------------------------------
 
@@ -164,6 +259,7 @@ class Loop(Workbench):
             passes = ledger.passes()
             unfinished = [one for one, is_finished in passes.items() if not is_finished]
             cycle_id = unfinished[0] if unfinished else f"cycle-{len(passes) + 1:04d}"
+            self.begin_turn(int(cycle_id.rpartition("-")[2]))
             # A pass that goes on keeps the champion it began with: the ledger has it, and ignores what is given here.
             facts = ledger.go(cycle_id, {"cycle_id": cycle_id, "champion_id": champion.version_id}, until=until)
             return self._view(facts, ledger.finished_steps(cycle_id))
@@ -215,3 +311,10 @@ class Loop(Workbench):
             return given | {"seconds": time.perf_counter() - started, "model_seconds": model_seconds}
 
         return run
+
+
+def _by_suite(scores: list[Score]) -> dict[str, dict[str, list[Score]]]:
+    suites: dict[str, dict[str, list[Score]]] = {}
+    for score in scores:
+        suites.setdefault(score.suite, {}).setdefault(score.arm, []).append(score)
+    return suites

@@ -11,102 +11,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from sharpen.database import connect_engine, shown, wal_is_safe
 from sharpen.errors import NotFound, Refused, StoreError
 from sharpen.failpoints import failpoint
 from sharpen.records import RECORDS, Deployment, Record
+from sharpen.tables import PAYLOADS, TABLES, metadata
+
+__all__ = ["ERASED", "PAYLOADS", "TABLES", "Store", "metadata", "wal_is_safe"]
 
 R = TypeVar("R", bound=Record)
 
-metadata = sa.MetaData()
 ERASED = "[erased]"
 _ASKED_AT_ONCE = 10_000  # chosen: ids or subjects per query; SQLite takes 32,766 variables, PostgreSQL 65,535
 
-TABLES: dict[str, sa.Table] = {
-    kind.prefix: sa.Table(
-        kind.__name__.lower(),
-        metadata,
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-        sa.Column("id", sa.String(64), nullable=False, unique=True),
-        sa.Column("subject", sa.String(128), index=True),
-        sa.Column("body", sa.Text, nullable=False),
-    )
-    for kind in RECORDS
-}
-PAYLOADS = sa.Table(
-    "payload",
-    metadata,
-    sa.Column("record_id", sa.String(64), primary_key=True),
-    sa.Column("body", sa.Text, nullable=True),  # None: erased
-)
-
 _KINDS = {kind.prefix: kind for kind in RECORDS}
-
-
-def wal_is_safe(version: tuple[int, int, int] = sqlite3.sqlite_version_info) -> bool:
-    """Tell whether this SQLite is free of the WAL-reset bug (3.7.0 to 3.51.2; backports 3.44.6 and 3.50.7).
-
-    Source: sqlite.org, release notes of 3.51.3.
-
-    >>> wal_is_safe((3, 40, 1)), wal_is_safe((3, 44, 6)), wal_is_safe((3, 52, 0))
-    (False, True, True)
-    """
-    if version >= (3, 51, 3):
-        return True
-    return any(version[:2] == fixed[:2] and version >= fixed for fixed in ((3, 44, 6), (3, 50, 7)))
-
-
-def _shown(url: str) -> str:
-    """Return the address without its password: errors end up in logs.
-
-    >>> _shown("postgresql+psycopg://me:secret@db/sharpen")
-    'postgresql+psycopg://me:***@db/sharpen'
-    """
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
-
-
-def _connect_engine(url: str, busy_s: float) -> Engine:
-    try:
-        engine = sa.create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    except (sa.exc.ArgumentError, ModuleNotFoundError) as error:
-        raise StoreError(
-            f"The store's address '{_shown(url)}' cannot be used: {error}",
-            "use sqlite:///PATH, or postgresql+psycopg://… after pip install 'sharpen[postgres]'",
-        ) from error
-    if engine.dialect.name == "sqlite":
-        journal = "WAL" if wal_is_safe() else "DELETE"
-
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _: Any) -> None:
-            connection.isolation_level = None  # we say BEGIN ourselves, below
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout={int(busy_s * 1000)}")
-            cursor.execute(f"PRAGMA journal_mode={journal}")
-            cursor.execute("PRAGMA synchronous=EXTRA" if journal == "DELETE" else "PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA secure_delete=ON")  # erased words are overwritten in the file, not only unlinked
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            # A deferred transaction that turns into a writer half way can fail with SQLITE_BUSY at once;
-            # a writer therefore takes its lock first and waits for it.
-            writes = connection.get_execution_options().get("writes")
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
 
 
 class Store:
@@ -118,7 +47,7 @@ class Store:
 
     def __init__(self, url: str, busy_s: float = 30.0) -> None:
         self.url = url
-        self._engine = _connect_engine(url, busy_s)
+        self._engine = connect_engine(url, busy_s)
 
     @classmethod
     def open(cls, url: str, busy_s: float = 30.0) -> Store:
@@ -141,28 +70,56 @@ class Store:
         """Give the connections back."""
         self._engine.dispose()
 
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that may write. Raises: StoreError."""
+        with self._guard(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Look at one moment of the database. Raises: StoreError."""
+        level: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.is_postgres else {}
+        with self._guard(), self._engine.connect().execution_options(**level) as connection, connection.begin():
+            yield connection
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether this is a PostgreSQL server, and not a file of SQLite's."""
+        return self._engine.dialect.name == "postgresql"
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def append(self, *records: Record) -> None:
-        """Write the records in one transaction; it is on disk when this returns.
+    def append(self, *records: Record, beside: Callable[[Connection], None] | None = None) -> None:
+        """Write the records in one transaction; it is on disk when this returns. `beside` writes in the same one.
 
         A record that is already there is left alone. Raises: Refused when its id is taken by other content.
         """
         if not records:
             return
-        with self._guard(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self.writing() as connection:
             for record in records:
                 self._insert(connection, record)
+            if beside is not None:
+                beside(connection)
             failpoint("store.before_commit")
         failpoint("store.after_commit")
 
-    def deploy(self, deployment: Deployment, expected_version_id: str | None) -> bool:
+    def deploy(
+        self,
+        deployment: Deployment,
+        expected_version_id: str | None,
+        *,
+        after: str | None = None,
+        beside: Callable[[Connection], None] | None = None,
+    ) -> bool:
         """Write a Deployment only if the champion still is `expected_version_id`: compare-and-set.
 
+        `after` names the Deployment that must still be the newest one. `beside` writes in the same transaction.
         Returns False, and writes nothing, when someone else deployed in between. Writing the same one again is fine.
         """
-        with self._guard(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            if self._engine.dialect.name == "postgresql":
+        with self.writing() as connection:
+            if self.is_postgres:
                 connection.exec_driver_sql("LOCK TABLE deployment IN EXCLUSIVE MODE")
             if self._fetch(connection, Deployment, ids=[deployment.id]):
                 self._insert(connection, deployment)
@@ -170,14 +127,18 @@ class Store:
             latest = self._fetch(connection, Deployment, newest=True, limit=1)
             if (latest[0].version_id if latest else None) != expected_version_id:
                 return False
+            if after is not None and latest[0].id != after:
+                return False
             self._insert(connection, deployment)
+            if beside is not None:
+                beside(connection)
             failpoint("store.before_commit")
         failpoint("store.after_commit")
         return True
 
     def erase(self, record_id: str) -> bool:
         """Take a record's words away and leave the record. Returns False when there were none, or no longer."""
-        with self._guard(), self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self.writing() as connection:
             there = (PAYLOADS.c.record_id == record_id) & PAYLOADS.c.body.is_not(None)
             statement = sa.update(PAYLOADS).where(there).values(body=None)
             return bool(connection.execute(statement).rowcount)
@@ -203,7 +164,7 @@ class Store:
 
     def _insert_new(self, connection: Connection, table: sa.Table, values: dict[str, Any]) -> bool:
         """Insert a row unless its id is taken. Returns whether it did."""
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        insert = postgresql.insert if self.is_postgres else sqlite.insert
         statement = insert(table).values(**values).on_conflict_do_nothing()
         return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
@@ -289,9 +250,9 @@ class Store:
             hint = "free some disk space, then run the command again" if "full" in text or "disk" in text else (
                 "is another process holding the store? `sharpen doctor` tells"
             )  # fmt: skip
-            raise StoreError(f"The store {_shown(self.url)} refused: {text}", hint) from error
+            raise StoreError(f"The store {shown(self.url)} refused: {text}", hint) from error
         except DBAPIError as error:
-            raise StoreError(f"The store {_shown(self.url)} failed: {error.orig}", "sharpen doctor") from error
+            raise StoreError(f"The store {shown(self.url)} failed: {error.orig}", "sharpen doctor") from error
 
 
 def _check_names(record: Record) -> None:

@@ -5,8 +5,9 @@ In: a configuration. Out: the parts, each opened at its first use. Must not know
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -14,19 +15,29 @@ from typing import Self
 from sharpen.capture.feedback import record_feedback
 from sharpen.capture.traces import record_trace
 from sharpen.config import DEFAULT_PATH, Config, load
-from sharpen.errors import ConfigError, EngineError
-from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT, Arm, in_context_examples
-from sharpen.evaluation.run import evaluate
+from sharpen.errors import BoundaryError, ConfigError, EngineError
+from sharpen.evaluation.arms import BASE, CHALLENGER, CHAMPION, FIRST, IN_CONTEXT, Arm, in_context_examples
+from sharpen.evaluation.cache import GenerationCache
+from sharpen.evaluation.run import Evaluator
 from sharpen.memory.recall import Recall
+from sharpen.memory.search import Memories
+from sharpen.memory.vectors import embedder_of
+from sharpen.memory.words import asked
 from sharpen.models.engine import Engine, Request
+from sharpen.promotion.journal import Journal
+from sharpen.promotion.refresh import renewed
 from sharpen.promotion.registry import register_base
-from sharpen.records import Case, Example, Feedback, Message, ModelVersion, Score, Snapshot, Trace
+from sharpen.records import Case, Deployment, Example, Feedback, Memory, Message, ModelVersion, Score, Snapshot, Trace
 from sharpen.store import Store
 from sharpen.tracking.mlflow import MlflowMirror
+from sharpen.verify.equipment import equip
+from sharpen.verify.generators import GENERATOR
 from sharpen.verify.suites import Suite, load_suite
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+log = logging.getLogger("sharpen.workbench")
 HELD_OUT = ("dev", "gate", "vault")
+_WATCH = "take it out of [evaluation] suite and guards; load_suite(…) measures it"
 
 
 def _silent(name: str, done: int, total: int) -> None:
@@ -71,6 +82,7 @@ class Workbench:
         self.store = Store.open(config.store_url)
         self.on_progress = on_progress
         self.model = model or Model(config)
+        self.turn = 1  # which cycle the suites are drawn for
 
     @classmethod
     def open(cls, path: Path | str = DEFAULT_PATH, on_progress: Progress = _silent) -> Self:
@@ -80,12 +92,17 @@ class Workbench:
     def initialise(self) -> ModelVersion:
         """Write version 0, the bare base, and deploy it, if that is not done yet."""
         engine = self.engine
-        version = register_base(self.store, self.config.base, engine.base_digest, engine.template_digest)
+        version = register_base(self.store, self.journal, self.config.base, engine.base_digest, engine.template_digest)
         if self.config.tracking.mlflow:
             mirror = MlflowMirror(self.config.home)
             mirror.prepare()
             mirror.record_base(version)
         return version
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The signed log of every move of this deployment."""
+        return Journal.open(self.config.home)
 
     # -- the model -----------------------------------------------------------------------------------------------------
 
@@ -129,21 +146,84 @@ class Workbench:
     @cached_property
     def guards(self) -> list[Suite]:
         """The suites that must not get worse."""
-        return [self._suite(spec) for spec in self.config.evaluation.guards]
+        guards = [self._suite(spec) for spec in self.config.evaluation.guards]
+        names = [self.target.name, *(guard.name for guard in guards)] if self.config.evaluation.suite else []
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"Two suites are named '{name}': their scores would mix.", "rename one of the files")
+        return guards
 
     def _suite(self, spec: str) -> Suite:
-        return load_suite(spec, seed=self.config.seed, size=self.config.evaluation.size)
+        """Load a suite that decides. Raises: ConfigError when it may only be watched."""
+        settings = self.config.evaluation
+        for rubric, fault in self.advisers.items():
+            log.info("The judge may only advise on %s: %s", rubric, fault)
+
+        def draw(seed: int) -> Suite:
+            return load_suite(spec, seed=seed, size=settings.size, data=settings.data_folder)
+
+        suite, seed = draw(self.config.seed), self.config.seed
+        if spec.startswith(GENERATOR):
+            suite = renewed(suite, draw, share=self.config.promotion.refresh, cycle=self.turn, seed=seed)
+        if suite.monitor:
+            raise ConfigError(f"The suite '{suite.name}' is for watching only: it is too weak to decide on.", _WATCH)
+        return suite
+
+    @cached_property
+    def advisers(self) -> dict[str, str]:
+        """Register the scorers that need more than code; return, per rubric, why its judge may only advise."""
+        return equip(
+            self.config.evaluation,
+            self.store,
+            own=lambda: (self.engine, self.ready(self.store.champion().version_id).id),
+            embeddings=lambda: embedder_of(self.config),
+        )
+
+    def begin_turn(self, turn: int) -> None:
+        """Have the suites as the turn-th cycle asks them: a generator's gate cases are renewed."""
+        if turn != self.turn:
+            self.turn = turn
+            self.__dict__.pop("target", None)
+            self.__dict__.pop("guards", None)
+
+    def suite_digests(self) -> dict[str, str]:
+        """Return the digest per suite: a suite that changed after training began shows here."""
+        return {suite.name: suite.digest for suite in (self.target, *self.guards)}
 
     def held_out(self) -> list[Case]:
         """Return every case that training must not see."""
         return [case for suite in (self.target, *self.guards) for case in suite.cases if case.tier in HELD_OUT]
 
+    def measuring(self) -> frozenset[str]:
+        """Return the questions that measure: what is said of them must not be remembered."""
+        return frozenset(asked(case.messages) for case in self.held_out())
+
+    def remember(self, memories: Sequence[Memory]) -> None:
+        """Bring what was just kept into the vector index, where one is used. It is a copy: its loss is no failure."""
+        if self.config.memory.recall == "words" or not memories:
+            return
+        index = Memories.of(self.config, self.store)
+        try:
+            index.add(memories)
+        except BoundaryError as error:
+            log.warning("Memories are kept, but not in the index: %s", error)
+        finally:
+            index.close()
+
     def arms(self, champion_id: str, challenger_id: str, snapshot_id: str) -> Iterator[tuple[Suite, list[Arm]]]:
-        """Yield each suite with the arms that the gate compares on it."""
-        both = [Arm(CHAMPION, champion_id), Arm(CHALLENGER, challenger_id)]
-        yield self.target, [*both, self.in_context(snapshot_id)]
+        """Yield each suite with the arms that are measured on it, all on the same cases."""
+        versions = {CHAMPION: champion_id, CHALLENGER: challenger_id}
+        versions |= {BASE: self.base_version.id, FIRST: self.first_version_id}
+        arms = [Arm(name, version_id) for name, version_id in versions.items()]
+        self.cache.sweep(self.store)
+        yield self.target, [*arms, self.in_context(snapshot_id)]
         for guard in self.guards:
-            yield guard, both
+            yield guard, arms
+
+    @property
+    def first_version_id(self) -> str:
+        """The version that was deployed first, and never changes."""
+        return self.store.find(Deployment, limit=1)[0].version_id
 
     def in_context(self, snapshot_id: str) -> Arm:
         """Return the arm that training must beat: the bare base with the same examples in its prompt."""
@@ -158,17 +238,16 @@ class Workbench:
     def score(self, suite: Suite, tier: str, arm: Arm, evaluation_id: str) -> list[Score]:
         """Measure one arm on one tier of a suite; what is already measured is not measured again."""
         self.ready(arm.version_id)
-        return evaluate(
-            self.engine,
-            self.store,
-            suite,
-            tier,
-            arm,
-            evaluation_id=evaluation_id,
-            max_new_tokens=self.config.evaluation.max_new_tokens,
-            seed=self.config.seed,
-            on_progress=self.report(f"{arm.name} on {suite.name}"),
-        )
+        limit, seed = self.config.evaluation.max_new_tokens, self.config.seed
+        evaluator = Evaluator(self.engine, self.store, max_new_tokens=limit, seed=seed, cache=self.cache)
+        return evaluator.evaluate(suite, tier, arm, evaluation_id, self.report(f"{arm.name} on {suite.name}"))
+
+    @cached_property
+    def cache(self) -> GenerationCache:
+        """What versions answered before. It forgets here what was erased from the store since."""
+        cache = GenerationCache(self.config.home / "answers.db", self.config.evaluation.cache_bytes)
+        cache.sweep(self.store)
+        return cache
 
     def report(self, name: str) -> Callable[[int, int], None]:
         """Return a function that shows how far a named piece of work is."""

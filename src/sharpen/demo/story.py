@@ -26,7 +26,6 @@ from sharpen.console import Board
 from sharpen.demo import baseline, customers, inbox, report, whatif
 from sharpen.errors import BoundaryError
 from sharpen.evaluation.arms import Arm
-from sharpen.evaluation.run import evaluate_choices
 from sharpen.lineage.provenance import example_lineage
 from sharpen.loop import Loop
 from sharpen.records import Case, Cycle, Feedback, Trace, Verdict
@@ -213,11 +212,7 @@ def _measure(
         zero_shot[AFTER] = Arm(AFTER, str(cycle.version_id))
     choice = {}
     for name, arm in zero_shot.items():
-        loop.ready(arm.version_id)
-        told = loop.report(f"{name}: choice")
-        scores = evaluate_choices(
-            loop.engine, loop.store, suite, "vault", arm, evaluation_id="evl_vault_choice", on_progress=told
-        )
+        scores = loop.score(suite.by_choice(), "vault", arm, "evl_vault_choice")
         choice[name] = _shown(mean_interval([float(score.value or 0) for score in scores]))
     arms = {name: _shown(mean_interval(values)) for name, values in exact.items()}
     figures: dict[str, Any] = {"arms": arms, "by_choice": choice, **arms}

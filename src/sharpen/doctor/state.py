@@ -19,6 +19,7 @@ from sharpen.doctor.finding import Finding
 from sharpen.errors import NotFound
 from sharpen.migrations import alembic_config
 from sharpen.models.adapters import digest as adapter_digest
+from sharpen.promotion.journal import Journal, check_journal
 from sharpen.records import ModelVersion
 from sharpen.store import Store, wal_is_safe
 
@@ -61,6 +62,9 @@ def check_store(config: Config) -> Iterator[Finding]:
         yield _intact(config, store, "champion", deployment.version_id)
         if deployment.previous_id:
             yield _intact(config, store, "previous", deployment.previous_id)
+        sound = check_journal(store, Journal.open(config.home))
+        cure = "find out who wrote to the database; nothing is promoted on a verdict that was changed"
+        yield Finding("journal", "fail" if sound.faults else "ok", sound.told, cure if sound.faults else "")
 
 
 def _is_newer(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What every route needs: the configuration, the store, the router, and threads for the store.
+"""What every route needs: the configuration, the store, the router, the counters, and threads for the store.
 
 In: those. Out: the store's answers, without stopping the event loop. Must not know the routes.
 """
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from sharpen.config import Config
+from sharpen.monitoring.counters import Counters
 from sharpen.serving.router import Router
 from sharpen.store import Store
 
@@ -23,10 +24,11 @@ _POSTGRES_THREADS = 4  # chosen: under the pool's 5 connections; SQLite has one 
 class Desk:
     """Shared by the routes of one app."""
 
-    def __init__(self, config: Config, store: Store, router: Router) -> None:
+    def __init__(self, config: Config, store: Store, router: Router, counters: Counters) -> None:
         self.config = config
         self.store = store
         self.router = router
+        self.counters = counters
         self._threads = ThreadPoolExecutor(
             max_workers=1 if store.url.startswith("sqlite") else _POSTGRES_THREADS, thread_name_prefix="sharpen-store"
         )

@@ -15,6 +15,7 @@ from sharpen.gateway.ask import CHAMPION_NAMES
 from sharpen.gateway.desk import Desk
 from sharpen.gateway.faults import Fault, fault_of
 from sharpen.models.engine import Generation, Request
+from sharpen.monitoring.counters import Outcome as Counted
 from sharpen.records import Trace, new_id
 from sharpen.serving.tickets import Answer
 
@@ -44,7 +45,7 @@ class Exchange:
         router = self._desk.router
         on_text = self._on_text if listen else None
         if version_id is None or version_id in router.versions():
-            self._ticket = router.submit(self._request, on_text, version_id)
+            self._ticket = router.submit(self._request, on_text, version_id, session=self._session)
         else:
             self._ticket = await self._desk.off_loop(router.submit, self._request, on_text, version_id)
         self.version_id = self._ticket.version_id
@@ -73,10 +74,19 @@ class Exchange:
                 fault = Fault(400, f"The messages were refused: {why}.", code=code, param="messages")
             else:
                 fault = Fault(500, f"The model failed: {why}.", code="generation_failed")
+        self._count(generation, fault)
         if self._desk.config.capture.traces:
             fault = await self._record(generation) or fault
         self.pieces.put_nowait(None)
         return Outcome(generation, fault)
+
+    def _count(self, generation: Generation, fault: Fault | None) -> None:
+        outcome: Counted = "answered" if fault is None else "refused" if fault.status < 500 else "failed"
+        if generation.finish_reason == "cancelled":
+            outcome = "cancelled"
+        seconds = time.perf_counter() - self._began
+        tokens = generation.prompt_tokens, generation.completion_tokens
+        self._desk.counters.exchange(self.version_id, outcome, seconds, *tokens)
 
     async def _record(self, generation: Generation) -> Fault | None:
         try:

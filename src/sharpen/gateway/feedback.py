@@ -39,6 +39,7 @@ def routes(desk: Desk) -> APIRouter:
         said = await read_as(Said, request)
         given = said.model_dump(exclude={"id"})
         feedback = await desk.off_loop(record_feedback, desk.store, **given, key=said.id)
+        desk.counters.feedback(feedback.rating, feedback.correction is not None)
         body = {"id": feedback.id, "object": "feedback", "trace_id": feedback.trace_id, "source_id": feedback.source_id}
         return JSONResponse(body)
 

@@ -4,7 +4,8 @@ In: requests, and the Deployments in the store. Out: answers, each with the vers
 or why a version was deployed.
 
 Two threads: the worker owns the engine and makes every call to it; the watcher reads the store, so that a store that
-hangs never stops an answer. A request is bound to its version when it is submitted and keeps it.
+hangs never stops an answer. A request is bound to its version when it is submitted and keeps it. Where a Deployment
+shares the traffic, a session always meets the same version (`shares.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sharpen.errors import BoundaryError, EngineError, NotFound, SharpenError
 from sharpen.models.engine import Engine, Generation, Job, Request
 from sharpen.records import Deployment, ModelVersion
+from sharpen.serving.shares import Serving, Split, split_of
+from sharpen.serving.shelf import Shelf
 from sharpen.serving.tickets import Answer, Overloaded, Ticket
 from sharpen.store import Store
 
@@ -28,15 +30,6 @@ __all__ = ["Answer", "Overloaded", "Router", "Ticket"]
 
 _log = logging.getLogger(__name__)
 _LOAD_AGAIN_AFTER_POLLS = 10  # chosen: a champion that would not load is tried again, without stopping answers often
-
-
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """The deployment in force, swapped as a whole."""
-
-    deployment_id: str
-    version_id: str
-    previous_id: str | None
 
 
 class Router:
@@ -50,20 +43,19 @@ class Router:
     ) -> None:
         self._engine = engine
         self._store = store
-        self._adapters = adapters
+        self._shelf = Shelf(engine, store, adapters)
         self._poll_s = poll_s
         self._max_waiting = max_waiting
         self._max_rows = max_rows
+        self.swaps = 0  # Deployments taken over since the start
         self._wake = threading.Condition()
         # Below: read and written under `_wake`, or by the worker alone.
         self._waiting: deque[Ticket] = deque()
         self._running: list[Ticket] = []
         self._given_up: list[Ticket] = []
         self._wanted: Deployment | None = None
-        self._serving: _Serving | None = None
+        self._serving: Serving | None = None
         self._tried: tuple[str, float] = ("", 0.0)  # the deployment that would not load, and when to try it again
-        self._loaded: frozenset[str] = frozenset()
-        self._known: dict[str, ModelVersion] = {}
         self._load_error: str | None = None
         self._store_error: str | None = None
         self._settled = threading.Event()  # the first look at the store has led to something
@@ -91,10 +83,16 @@ class Router:
             self._watcher.join(timeout_s)
 
     def submit(
-        self, request: Request, on_text: Callable[[str], None] | None = None, version_id: str | None = None
+        self,
+        request: Request,
+        on_text: Callable[[str], None] | None = None,
+        version_id: str | None = None,
+        *,
+        session: str | None = None,
     ) -> Ticket:
-        """Queue a request for a version, or for the champion. `on_text` gets each piece, on the worker's thread.
+        """Queue a request for a version, or for whoever answers this session: the champion, or a canary beside it.
 
+        `on_text` gets each piece, on the worker's thread.
         Reads the store, and so may block, when `version_id` is not one of `versions()`.
         Raises: NotFound, Overloaded, EngineError when nothing can answer yet, StoreError.
         """
@@ -106,7 +104,7 @@ class Router:
             if version_id is None:
                 if self._serving is None:
                     raise EngineError(self._problem() or "No model is loaded yet.", "try again in a moment")
-                version_id = self._serving.version_id
+                version_id = self._serving.version_for(session)
             if len(self._waiting) + len(self._running) >= self._max_waiting + self._max_rows:
                 raise Overloaded(f"{len(self._waiting)} requests wait already.", "send the request again in a moment")
             ticket = Ticket(Job(request, version_id))
@@ -124,20 +122,26 @@ class Router:
 
     def describe(self, version_id: str) -> ModelVersion:
         """Return a version's record, from the store the first time. Raises: NotFound, StoreError."""
-        if not version_id.isprintable():
-            raise NotFound("A version's name is printable.", "sharpen show  lists the versions")
-        if version_id not in self._known:
-            self._known[version_id] = self._store.get(ModelVersion, version_id)
-        return self._known[version_id]
+        return self._shelf.describe(version_id)
 
     def versions(self) -> frozenset[str]:
         """Return the versions that are loaded."""
-        return self._loaded
+        return self._shelf.loaded
 
     @property
     def champion(self) -> str | None:
         """The version that answers now; None when none can."""
         return self._serving.version_id if self._serving else None
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of the traffic per version that answers now, 0-1."""
+        return self._serving.shares if self._serving else {}
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many requests wait, and how many are on the engine."""
+        return len(self._waiting), len(self._running)
 
     def health(self) -> dict[str, Any]:
         """Return what an operator asks first. `state` is starting, ready, degraded or stopped."""
@@ -148,7 +152,7 @@ class Router:
             return {
                 "state": "stopped" if not alive else "starting" if self._serving is None else state,
                 "champion": self.champion,
-                "loaded": sorted(self._loaded),
+                "loaded": sorted(self._shelf.loaded),
                 "waiting": len(self._waiting),
                 "running": len(self._running),
                 "error": problem,
@@ -237,7 +241,7 @@ class Router:
     def _switch(self, deployment: Deployment) -> None:
         """Load the new champion, then let it answer; if it will not load, keep what answers now."""
         try:
-            self._load(deployment.version_id)
+            self._shelf.load(deployment.version_id)
         except Exception as error:
             self._tried = (deployment.id, time.monotonic() + _LOAD_AGAIN_AFTER_POLLS * self._poll_s)
             if self._serving is None:
@@ -249,34 +253,37 @@ class Router:
             self._load_error = text
         else:
             self._load_error = None
-            self._serving = _Serving(deployment.id, deployment.version_id, deployment.previous_id)
+            self._serving = Serving(
+                deployment.id, deployment.version_id, deployment.previous_id, self._split(deployment)
+            )
+            self.swaps += 1
             _log.info("'%s' answers", deployment.version_id)
         self._settled.set()
+
+    def _split(self, deployment: Deployment) -> Split | None:
+        """Load the canary beside the champion; one that will not load gets no traffic, and so never advances."""
+        split = split_of(deployment)
+        if split is None:
+            return None
+        try:
+            self._shelf.load(split.version_id)
+        except Exception as error:
+            what = error.what if isinstance(error, SharpenError) else str(error)
+            self._load_error = f"The canary '{split.version_id}' cannot be loaded: {what}"
+            _log.error("%s; '%s' answers alone", self._load_error, deployment.version_id)
+            return None
+        return split
 
     def _fall_back(self, deployment: Deployment) -> None:
         """After a restart the champion before is better than no answer."""
         if deployment.previous_id is None:
             return
         try:
-            self._load(deployment.previous_id)
+            self._shelf.load(deployment.previous_id)
         except Exception:
             _log.exception("the champion before cannot be loaded either")
         else:
-            self._serving = _Serving("", deployment.previous_id, None)
-
-    def _load(self, version_id: str) -> None:
-        if version_id in self._engine.versions:
-            return
-        version = self.describe(version_id)
-        for part in ("base_digest", "template_digest"):
-            if getattr(version, part) != getattr(self._engine, part):
-                raise EngineError(
-                    f"Version '{version_id}' was made for another base: its {part} is {getattr(version, part)}, "
-                    f"the loaded one's is {getattr(self._engine, part)}.",
-                    f"set `base` to '{version.base}' as it was, or begin a new home with `sharpen init`",
-                )
-        self._engine.load(version_id, self._adapters / version.adapter_digest if version.adapter_digest else None)
-        self._loaded = self._engine.versions
+            self._serving = Serving("", deployment.previous_id, None)
 
     def _drop_given_up(self) -> None:
         with self._wake:
@@ -299,7 +306,7 @@ class Router:
                 ticket = self._waiting.popleft()
                 self._running.append(ticket)
             try:
-                self._load(ticket.version_id)
+                self._shelf.load(ticket.version_id)
                 self._engine.start(ticket.job)
             except Exception as error:
                 self._fail(ticket, error)
@@ -317,11 +324,8 @@ class Router:
     def _unload_idle(self) -> None:
         with self._wake:
             needed = {ticket.version_id for ticket in (*self._waiting, *self._running)}
-            if self._serving:
-                needed |= {self._serving.version_id, self._serving.previous_id or ""}
-        for version_id in self._engine.versions - needed:
-            self._engine.unload(version_id)
-        self._loaded = self._engine.versions
+            needed |= self._serving.needed if self._serving else set()
+        self._shelf.keep(needed)
 
     def _fail(self, ticket: Ticket, error: Exception) -> None:
         self._running.remove(ticket)

@@ -1,0 +1,1 @@
+"""Monitoring: what live traffic says about the versions that answer it, counted, charted and told."""
