@@ -11,24 +11,21 @@ import contextlib
 import fcntl
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 
+from sharpen.court import Court
 from sharpen.critique.flow import critique
 from sharpen.curation.snapshot import build_snapshot, to_rows
 from sharpen.errors import ChampionChanged, ConfigError, Refused, TrackerError
-from sharpen.evaluation.arms import Arm
 from sharpen.ledger import Facts, Ledger, Step
 from sharpen.memory.context import Context
 from sharpen.memory.keep import keep_critiques, keep_feedback, keep_promoted
-from sharpen.promotion.claims import Design, claims, design
-from sharpen.promotion.gate import compare, decide, hold
-from sharpen.promotion.plan import Plan, plan_of
+from sharpen.promotion.gate import hold
+from sharpen.promotion.plan import plan_of
 from sharpen.promotion.registry import enter
 from sharpen.promotion.rollout import ship
-from sharpen.promotion.samples import Samples
-from sharpen.promotion.sequential import front, looks, stand
-from sharpen.promotion.weigh import terms_of
+from sharpen.promotion.sequential import front, looks
 from sharpen.records import (
     Cycle,
     Feedback,
@@ -42,12 +39,11 @@ from sharpen.records import (
 )
 from sharpen.tracking.mlflow import MlflowMirror
 from sharpen.training.launch import train
-from sharpen.workbench import Workbench
 
 log = logging.getLogger("sharpen.loop")
 
 
-class Loop(Workbench):
+class Loop(Court):
     """A deployment that improves from its own use."""
 
     @cached_property
@@ -115,7 +111,7 @@ class Loop(Workbench):
             for suite, arms in compared:
                 for arm in arms if suite.name in waiting else ():
                     self.score(front(suite, "gate", share), "gate", arm, evaluation_id)
-            waiting = self._waiting(facts, evaluation_id) if share < 1 else frozenset()
+            waiting = self.waiting(facts, evaluation_id) if share < 1 else frozenset()
             if not waiting:
                 break
         return {"evaluation_id": evaluation_id}
@@ -123,7 +119,7 @@ class Loop(Workbench):
     def _promote(self, facts: Facts) -> Facts:
         """Put the challenger before the gate, and deploy it if it passes."""
         cycle_id, champion_id, challenger_id = facts["cycle_id"], facts["champion_id"], facts["version_id"]
-        earlier = self._tested(cycle_id)
+        earlier = self.tested(cycle_id)
         names = {"cycle_id": cycle_id, "champion_id": champion_id, "challenger_id": challenger_id}
         attempt = len(earlier) + 1
         if facts["evaluation_id"] is None:
@@ -132,7 +128,7 @@ class Loop(Workbench):
             scores = self.store.find(Score, subjects=[facts["evaluation_id"]])
             verdict = self.judge(scores, attempt=attempt, earlier=earlier, plan=facts.get("plan"), **names)
         if verdict.decision == "promote":
-            verdict = self._published(verdict)
+            verdict = self.published(verdict)
         enter(self.store, self.journal, verdict)
         deployed = verdict.decision == "promote" and self._ship(verdict)
         if deployed:
@@ -183,66 +179,6 @@ class Loop(Workbench):
             seed=self.config.seed,
             on_progress=self.report("train"),
         )
-
-    def judge(
-        self,
-        scores: list[Score],
-        *,
-        cycle_id: str,
-        champion_id: str,
-        challenger_id: str,
-        attempt: int,
-        earlier: Sequence[Verdict] = (),
-        plan: Plan | None = None,
-    ) -> Verdict:
-        """Put the scores of an evaluation before the gate."""
-        suites = _by_suite(scores)
-        return decide(
-            cycle_id=cycle_id,
-            champion_id=champion_id,
-            challenger_id=challenger_id,
-            first_id=self.first_version_id,
-            targets={self.target.name: suites.pop(self.target.name, {})},
-            guards={guard.name: suites.get(guard.name, {}) for guard in self.guards},
-            attempt=attempt,
-            settings=self.config.promotion,
-            designs=self.designs,
-            digests=self.suite_digests(),
-            plan=plan,
-            earlier=earlier,
-            seed=self.config.seed,
-        )
-
-    def _waiting(self, facts: Facts, evaluation_id: str) -> frozenset[str]:
-        """Return the suites that are worth evaluating further."""
-        settings, designs = self.config.promotion, self.designs
-        has_first = self.first_version_id != facts["champion_id"]
-        made = claims(list(designs.values()), [self.target.name], settings, has_first)
-        source = Samples(_by_suite(self.store.find(Score, subjects=[evaluation_id])))
-        terms = terms_of(settings, len(self._tested(facts["cycle_id"])) + 1, self.config.seed)
-        return stand(made, source, designs, terms, allow_unarmed=settings.allow_unarmed)
-
-    def _published(self, verdict: Verdict) -> Verdict:
-        """Estimate the gain once more, on vault cases that decide nothing: the gate's own number was selected."""
-        if not self.target.tier("vault"):
-            return verdict
-        evaluation_id = f"evl_{content_hash((verdict.id, 'vault'))}"
-        arms = {"champion": verdict.champion_id, "challenger": verdict.challenger_id}
-        scores = {name: self.score(self.target, "vault", Arm(name, one), evaluation_id) for name, one in arms.items()}
-        try:
-            return verdict.model_copy(update={"published": compare(scores, "champion")})
-        except Refused as error:
-            log.warning("The gain could not be estimated on the vault: %s", error)
-            return verdict
-
-    @property
-    def designs(self) -> dict[str, Design]:
-        """What each suite's gate tier holds, by name."""
-        return {suite.name: design(suite.name, suite.tier("gate")) for suite in (self.target, *self.guards)}
-
-    def _tested(self, cycle_id: str) -> list[Verdict]:
-        """Return the verdicts of earlier cycles that spent alpha."""
-        return [one for one in self.store.find(Verdict) if one.cycle_id != cycle_id and one.alpha_spent > 0]
 
     # -- one pass ------------------------------------------------------------------------------------------------------
 
@@ -311,10 +247,3 @@ class Loop(Workbench):
             return given | {"seconds": time.perf_counter() - started, "model_seconds": model_seconds}
 
         return run
-
-
-def _by_suite(scores: list[Score]) -> dict[str, dict[str, list[Score]]]:
-    suites: dict[str, dict[str, list[Score]]] = {}
-    for score in scores:
-        suites.setdefault(score.suite, {}).setdefault(score.arm, []).append(score)
-    return suites
