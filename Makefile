@@ -52,7 +52,7 @@ integrations: setup-test  ## the tests that need the real model or minutes of ti
 	$(BIN)/pytest -n 2 --slow -m slow $(ARGS)
 
 calibrate: setup-test  ## simulate the gate thousands of times: false promotions stay under alpha
-	$(BIN)/pytest -n 2 -m calibration $(ARGS)
+	$(BIN)/pytest -m calibration $(ARGS)
 
 bench: setup  ## measure a promise of speed against a named peer (ARGS="--help" lists them)
 	$(BIN)/sharpen bench $(ARGS)

@@ -1,12 +1,14 @@
 """What the gate promises, simulated: it rarely promotes what is not better, often what is, and overclaims nothing.
 
-`pytest -s tests/calibration` prints the table; `make calibrate` runs the full number of lives and prints it too. The
-units are those of `sharpen bench gate`; every one is seeded.
+The table is among the warnings: of tests that pass, pytest shows nothing else from its workers. `make calibrate` runs
+the full number of lives, and shows it too. The units are those
+of `sharpen bench gate`; every one is seeded.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ SHARE = 0.1  # of the full number of units: about a minute
 
 def check(found: dict[str, Any]) -> None:
     """Every promise, with room for the chance that the number of units leaves."""
-    print("\n" + table(found))
+    warnings.warn("\n" + table(found), stacklevel=1)  # of a test that passes, pytest -n 2 shows nothing else
     alpha = found["alpha"]
     for name in NULLS:
         one = found["false_promotion_by_kind"][name]

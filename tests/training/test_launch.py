@@ -33,6 +33,11 @@ def answers(engine: TransformersEngine, version: str) -> list[str]:
     return [answer.text for answer in engine.generate(ASKED, version)]
 
 
+def trainers() -> list[psutil.Process]:
+    """Return our trainer children; other tests' servers may be children of this process too."""
+    return [one for one in psutil.Process().children() if "sharpen.training.worker" in one.cmdline()]
+
+
 def test_it_learns_a_small_set_by_heart_and_the_base_stays_as_it_was(trained: Any) -> None:
     shop, run, version = trained
     engine = TransformersEngine(shop.base, ModelsSection(threads=1))
@@ -93,7 +98,7 @@ def test_a_killed_child_is_started_again_and_gives_the_same_adapter(trained: Any
     def kill_once(done: int, total: int) -> None:
         told.append(done)
         if done == 5 and not killed:
-            [child] = psutil.Process().children()
+            [child] = trainers()
             killed.append(child.pid)
             child.send_signal(signal.SIGKILL)
 
@@ -212,7 +217,7 @@ def test_whoever_stops_listening_takes_the_child_along(shops: Any, tmp_path: Pat
 
     with pytest.raises(KeyboardInterrupt):
         shops(tmp_path).train(on_progress=stop)
-    assert psutil.Process().children() == []
+    assert trainers() == []
 
 
 PARENT = """

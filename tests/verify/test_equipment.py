@@ -46,7 +46,11 @@ def test_only_a_judge_that_was_measured_with_its_rubric_becomes_a_scorer(
     store.close()
 
 
-def test_an_embedding_model_becomes_similarity_and_nothing_configured_is_nothing_registered(tmp_path: Path) -> None:
+def test_an_embedding_model_becomes_similarity_and_nothing_configured_is_nothing_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {name: one for name, one in registry._scorers.items() if name != "similarity"}
+    monkeypatch.setattr(registry, "_scorers", plain)  # another test may have registered one
     store = Store.open(f"sqlite:///{tmp_path / 'store.db'}")
     assert equip(EvaluationSection(), store, own=nobody) == {}  # type: ignore[arg-type]
     with pytest.raises(ConfigError):

@@ -3,8 +3,8 @@
 In: effects, the variance of paired differences, alpha. Out: chances and counts. Must not know suites or decisions.
 
 All by the normal approximation. `spread` is the variance of one case's paired difference; for 0/1 scores that is the
-share of cases on which the arms differ, less the squared effect. Where cases come in clusters it is the sandwich's,
-and larger.
+share of cases on which the arms differ, less the squared effect. Where cases come in clusters it is larger: that of the
+sandwich.
 """
 
 from __future__ import annotations
