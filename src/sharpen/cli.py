@@ -23,7 +23,7 @@ from sharpen.rollout_cli import app as rollout_app
 from sharpen.rollout_cli import monitor
 
 if TYPE_CHECKING:
-    from sharpen.models.engine import Engine
+    pass
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
@@ -176,8 +176,7 @@ def judge(
     with console.board() as board:
         bench = Loop.open(config, board)
         settings = bench.config.evaluation
-        own = lambda: (bench.engine, bench.ready(bench.store.champion().version_id).id)  # noqa: E731 - opened if named
-        found = open_judge(settings.judge, rubric, own=own)
+        found = open_judge(settings.judge, rubric, own=bench.champion)
         trial = try_judge(found, rows, bench.store, days=settings.judge_days, on_progress=board)
     if as_json:
         console.out.print_json(trial.model_dump_json())
@@ -258,22 +257,15 @@ def outside(config: ConfigOption = DEFAULT_PATH) -> None:
 
     loop = Loop.open(config)
     spec = loop.config.evaluation.judge or "engine"
-
-    def own() -> tuple[Engine, str]:
-        version = loop.ready(loop.store.champion().version_id)
-        return loop.engine, version.id
-
-    found = ask(loop.config, loop.store, loop.target, lambda: open_judge(spec, "helpfulness", own=own))
+    found = ask(loop.config, loop.store, loop.target, lambda: open_judge(spec, "helpfulness", own=loop.champion))
     console.out.print(console.opinions_table({arm: mean([one for one in (*found.own, *found.outside) if one.arm == arm])
                                               for arm in ("champion", "challenger")}))  # fmt: skip
     for error in found.failed.values():
         console.complain(error)
     version = loop.store.get(ModelVersion, found.verdict.challenger_id)
     run = loop.store.get(TrainingRun, version.run_id) if version.run_id else None
-    means = {f"{one.suite}/{one.against}": one.other for one in found.verdict.comparisons}
-    means |= {f"{one.suite}/challenger": one.challenger for one in found.verdict.comparisons}
     scores = (*found.own, *found.outside)
-    for line in tell(loop.config, loop.target.cases, scores, version, run=run, means=means):
+    for line in tell(loop.config, loop.target.cases, scores, version, run=run, means=found.verdict.means):
         console.out.print(line)
     if found.failed:
         raise typer.Exit(1)

@@ -153,11 +153,9 @@ class Loop(Court):
         run = self.store.get(TrainingRun, facts["run_id"])
         version = self.store.get(ModelVersion, facts["version_id"])
         verdict = self.store.get(Verdict, facts["verdict_id"])
-        scores = {f"{one.suite}/{one.against}": one.other for one in verdict.comparisons}
-        scores |= {f"{one.suite}/challenger": one.challenger for one in verdict.comparisons}
         try:
             mirror = MlflowMirror(self.config.home)
-            mirror.record_run(run, version, scores, {"verdict": verdict.decision, "cycle": facts["cycle_id"]})
+            mirror.record_run(run, version, verdict.means, {"verdict": verdict.decision, "cycle": facts["cycle_id"]})
             deployment = self.store.champion()
             mirror.set_aliases(deployment.version_id, deployment.previous_id)
         except TrackerError as error:

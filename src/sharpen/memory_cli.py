@@ -50,9 +50,9 @@ def learn(config: ConfigOption = DEFAULT_PATH) -> None:
     from sharpen.workbench import Workbench
 
     bench = Workbench(load(config))
-    champion = bench.ready(bench.store.champion().version_id)
+    engine, champion_id = bench.champion()
     knowledge = Knowledge.of(bench.config, bench.store)
-    reading = knowledge.read_new(model_proposer(bench.engine, champion.id))
+    reading = knowledge.read_new(model_proposer(engine, champion_id))
     knowledge.close()
     console.out.print(f"{len(reading.facts)} facts are kept.")
     for reason, dropped in sorted(reading.dropped.items()):

@@ -134,6 +134,10 @@ class Workbench:
         self.engine.load(version.id, self.config.adapters / version.adapter_digest if version.adapter_digest else None)
         return version
 
+    def champion(self) -> tuple[Engine, str]:
+        """Return the engine, ready to answer as the version that serves, and that version's id."""
+        return self.engine, self.ready(self.store.champion().version_id).id
+
     # -- measuring -----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -172,12 +176,7 @@ class Workbench:
     @cached_property
     def advisers(self) -> dict[str, str]:
         """Register the scorers that need more than code; return, per rubric, why its judge may only advise."""
-        return equip(
-            self.config.evaluation,
-            self.store,
-            own=lambda: (self.engine, self.ready(self.store.champion().version_id).id),
-            embeddings=lambda: embedder_of(self.config),
-        )
+        return equip(self.config.evaluation, self.store, own=self.champion, embeddings=lambda: embedder_of(self.config))
 
     def begin_turn(self, turn: int) -> None:
         """Have the suites as the turn-th cycle asks them: a generator's gate cases are renewed."""
@@ -258,12 +257,12 @@ class Workbench:
     def chat(self, prompt: str, session: str | None = None) -> Trace:
         """Ask the champion, without a gateway, and record the exchange."""
         messages = (Message(role="user", content=prompt),)
-        version = self.ready(self.store.champion().version_id)
+        engine, version_id = self.champion()
         started = time.perf_counter()
-        answer = self.engine.generate([Request(messages, self.config.gateway.max_reply_tokens)], version.id)[0]
+        answer = engine.generate([Request(messages, self.config.gateway.max_reply_tokens)], version_id)[0]
         seconds = time.perf_counter() - started
         return record_trace(
-            self.store, messages=messages, generation=answer, version_id=version.id, session=session, latency_s=seconds
+            self.store, messages=messages, generation=answer, version_id=version_id, session=session, latency_s=seconds
         )
 
     def feedback(self, trace: Trace, *, value: float | None = None, correction: str | None = None) -> Feedback:

@@ -20,8 +20,8 @@ def check_gap(config: Config) -> Iterator[Finding]:
 
     bench = Workbench(config)
     suite = bench.target
-    version_id = bench.ready(bench.store.champion().version_id).id
-    method = open_method(config, bench.engine, version_id, suite=suite)
+    engine, version_id = bench.champion()
+    method = open_method(config, engine, version_id, suite=suite)
     gap = kept_gap(method, suite, folder=config.home / "gap", name=version_id, seed=config.seed)
     step = '[critique] self_labels = "never", or a stronger critic'
     yield Finding("gap", "ok" if gap.allows_labels else "note", gap.verdict, step)

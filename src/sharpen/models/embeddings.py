@@ -9,7 +9,6 @@ without them. They come from the configuration, or from the model's own files, o
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sharpen.errors import ConfigError, EngineError
 from sharpen.models.embedding_cache import EmbeddingCache
-from sharpen.models.weights import digest
+from sharpen.models.weights import digest, shipped
 from sharpen.plugins import part
 from sharpen.records import content_hash
 
@@ -230,11 +229,7 @@ def _resolve(model: str) -> Path:
 
 def _packaged(name: str) -> Path:
     """Return the model folder that an installed package ships. Its code is not run."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        spec = None
-    found = sorted(Path(spec.origin).parent.glob("**/modules.json")) if spec and spec.origin else []
+    found = shipped(name, "**/modules.json")
     if not found:
         raise ConfigError(
             f"[memory] embeddings = 'package:{name}': no installed package of that name ships a model.",

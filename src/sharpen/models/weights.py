@@ -48,14 +48,19 @@ def resolve(base: str) -> Path:
     return _fetch(base)
 
 
-def packaged(name: str) -> Path:
-    """Return the GGUF file that an installed package ships. Raises: ConfigError when there is none."""
-    # find_spec does not run the package: we want the file it ships, not its code.
+def shipped(name: str, pattern: str) -> list[Path]:
+    """Return the files of this pattern that an installed package ships, sorted; none where it is not installed."""
+    # find_spec does not run the package: we want the files it ships, not its code.
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):  # a part of a dotted name is not there; no name at all
         spec = None
-    files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    return sorted(Path(spec.origin).parent.glob(pattern)) if spec and spec.origin else []
+
+
+def packaged(name: str) -> Path:
+    """Return the GGUF file that an installed package ships. Raises: ConfigError when there is none."""
+    files = shipped(name, "*.gguf")
     if not files:
         raise ConfigError(
             f"base = 'package:{name}': no installed package of that name ships a GGUF file.",

@@ -118,6 +118,12 @@ class Verdict(Record):
         default=None, description="the gain on vault cases that no decision has seen: the number to report"
     )
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean score by suite and arm, e.g. "target/challenger"."""
+        others = {f"{one.suite}/{one.against}": one.other for one in self.comparisons}
+        return others | {f"{one.suite}/challenger": one.challenger for one in self.comparisons}
+
 
 class Finding(Value):
     """What one probe of a judge found."""
