@@ -18,6 +18,8 @@ def test_a_killed_cycle_goes_on_where_store_and_ledger_are_on_postgresql(postgre
     assert cycles.finish(config) == "promote"
     store = Store.open(postgres_url)
     assert (store.count(Deployment), store.count(Verdict)) == (2, 1)
-    assert store.count(Score) == 60  # three arms on twenty cases, once
+    scores = store.find(Score)
+    assert len(scores) == 100  # champion, challenger, base, first version and in-context arm on twenty cases, once
+    assert len({(score.arm, score.case_id) for score in scores}) == 100
     store.close()
     assert not (config.with_name("state") / "ledger.db").exists()
