@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,3 +86,11 @@ def test_what_w_and_b_refuses_is_a_tracker_error(tmp_path: Path) -> None:
     bad = VERSION.model_copy(update={"id": "no/slash allowed"})
     with pytest.raises(TrackerError, match="wandb = false"):
         WandbMirror(tmp_path).record_run(RUN, bad, {})
+
+
+def test_the_environment_of_the_process_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    before = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    WandbMirror(tmp_path).record_run(RUN, VERSION, {})
+    after = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    assert after == before

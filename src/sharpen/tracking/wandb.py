@@ -6,10 +6,11 @@ is sent anywhere: whoever wants it online runs `wandb sync` on the folder.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+@contextlib.contextmanager
+def _quiet_environment() -> Iterator[None]:
+    """Have W&B read, from its import on, that it stays offline and reports to nobody; others read nothing of it."""
+    before = {name: os.environ.get(name) for name in _QUIET}
+    os.environ.update(_QUIET)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class WandbMirror:
     """Our runs as offline runs of W&B, below HOME/wandb.
 
@@ -46,6 +62,7 @@ class WandbMirror:
     def __init__(self, home: Path) -> None:
         self._home = home.resolve()
 
+    @_quiet_environment()
     def record_run(
         self,
         run: TrainingRun,
@@ -57,7 +74,7 @@ class WandbMirror:
 
         The metrics are MLflow's: the run's own, its seconds, and `scores`, e.g. "target/challenger".
         """
-        library = _wandb()
+        library = part("wandb")
         try:
             self._home.mkdir(parents=True, exist_ok=True)
             for earlier in (self._home / "wandb").glob(f"offline-run-*-{version.id}"):
@@ -91,9 +108,3 @@ def _await_file(path: Path) -> None:
             return
         time.sleep(_LOOK_S)
     raise TimeoutError(f"{path} was not written within {_PATIENCE_S} seconds")
-
-
-def _wandb() -> Any:
-    """Import W&B, told beforehand to stay offline and to report to nobody."""
-    os.environ.update(_QUIET)
-    return part("wandb")
