@@ -100,11 +100,11 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="port")] = None,
 ) -> None:
     """Answer requests behind an OpenAI-compatible API."""
-    from sharpen.gateway.run import serve as run
+    from sharpen.gateway.run import serve as listen
 
     settings = load(config)
     changed = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    run(settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changed)}))
+    listen(settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changed)}))
 
 
 @app.command()
@@ -123,6 +123,9 @@ def cycle(
     config: ConfigOption = DEFAULT_PATH,
     until: Annotated[str | None, typer.Option(help="stop after this stage; the next cycle goes on from there")] = None,
     dry_run: Annotated[bool, typer.Option(help="say what there is to learn from, and do nothing")] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="begin no further stage after so long; the next cycle goes on")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one pass of the loop, or go on with the one that was interrupted."""
@@ -136,7 +139,7 @@ def cycle(
         console.out.print(f"{store.count(Trace)} exchanges, {len(said)} pieces of feedback, {corrected} corrections")
         return
     with console.board() as board:
-        done = Loop.open(config, board).cycle(until)
+        done = Loop.open(config, board).cycle(until, float("inf") if hours is None else 3600 * hours)
     if as_json:
         console.out.print_json(done.model_dump_json())
         return
@@ -145,11 +148,23 @@ def cycle(
         console.out.print(console.verdict_table(done.verdict))
 
 
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT_PATH,
+    once: Annotated[bool, typer.Option("--once", help="look once, run at most one cycle, end: for cron")] = False,
+) -> None:
+    """Run a cycle whenever one is due, as [run] says: by the clock, by new feedback, within a budget."""
+    from sharpen.keeper import keep
+
+    if status := keep(config, console.say, once=once):
+        raise typer.Exit(status)
+
+
 def _stage_verb(stage: str, help_: str) -> None:
-    def run(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
+    def verb(config: ConfigOption = DEFAULT_PATH, as_json: JsonOption = False) -> None:
         cycle(config, until=stage, dry_run=False, as_json=as_json)
 
-    app.command(stage, help=f"{help_} Runs the cycle up to here; the next command goes on.")(run)
+    app.command(stage, help=f"{help_} Runs the cycle up to here; the next command goes on.")(verb)
 
 
 _stage_verb("critique", "Look at the answers again, and find better ones.")
@@ -274,9 +289,9 @@ def outside(config: ConfigOption = DEFAULT_PATH) -> None:
 @app.command()
 def install(name: Annotated[str, typer.Argument(help="an extra, or deepchecks, promptfoo, autogen")]) -> None:
     """Install a part that is not there yet: here, or in a folder of its own where its pins would clash."""
-    from sharpen.install import install as run
+    from sharpen.install import install as fetch
 
-    run(name, console.out.print)
+    fetch(name, console.out.print)
 
 
 @app.command()
@@ -285,9 +300,9 @@ def bench(
     json_path: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
 ) -> None:
     """Measure a promise of speed against a named peer, in one run."""
-    from sharpen.benchmarks import run
+    from sharpen.benchmarks import run as measure
 
-    run(name, json_path)
+    measure(name, json_path)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -57,6 +58,11 @@ def board() -> Iterator[Board]:
         for task in progress.tasks:  # a stage that told no length has ended too
             if not task.finished:
                 progress.update(task.id, total=task.completed or 1, completed=task.completed or 1)
+
+
+def say(text: str) -> None:
+    """Say something with the time it was said: for a command that runs for days."""
+    err.print(Text(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {text}"))
 
 
 def warn(text: str) -> None:

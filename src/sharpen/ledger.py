@@ -15,7 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from sharpen.errors import BoundaryError
 from sharpen.failpoints import failpoint
@@ -31,6 +36,16 @@ _WORKFLOW = "pass"
 _SETTLE_S = 60.0  # chosen: longer than a locked database makes a writer wait
 
 
+@dataclass(frozen=True)
+class Past:
+    """A pass as the ledger remembers it: when it began, whether it has ended, and each finished step's two moments."""
+
+    pass_id: str
+    began: datetime
+    is_finished: bool
+    steps: tuple[tuple[datetime, datetime], ...]
+
+
 class _Unfinished(BaseException):
     """Leave the pass as a kill would. DBOS records what derives from Exception as the pass's outcome; this does not."""
 
@@ -41,6 +56,7 @@ class Ledger:
     def __init__(self, url: str, steps: Mapping[str, Step]) -> None:
         self._steps = dict(steps)
         self._until: str | None = None
+        self._deadline = float("inf")
         self._outcomes: dict[str, Future[Facts]] = {}
         self._url = url
         self._ready = threading.Event()  # an unfinished pass, picked up at launch, waits until it is asked for
@@ -87,12 +103,14 @@ class Ledger:
         """Return every pass in the order they began, and whether it has finished."""
         return {status.workflow_id: status.status == "SUCCESS" for status in self._dbos.list_workflows()}
 
-    def go(self, pass_id: str, facts: Facts, *, until: str | None = None) -> Facts:
+    def go(self, pass_id: str, facts: Facts, *, until: str | None = None, for_s: float = float("inf")) -> Facts:
         """Begin the pass, or go on with it if it was begun; return its facts when it has ended.
 
-        `until` names the step after which to stop; the pass stays unfinished. Raises: whatever a step raised.
+        `until` names the step after which to stop; `for_s` is how many seconds may pass before no further step is
+        begun. The pass then stays unfinished. Raises: whatever a step raised.
         """
         self._until, self._wanted = until, pass_id
+        self._deadline = time.monotonic() + for_s
         outcome = self._outcomes.setdefault(pass_id, Future())
         status = self._dbos.get_workflow_status(pass_id)
         if status is None:
@@ -107,7 +125,7 @@ class Ledger:
             raise BoundaryError(f"The ledger says that {pass_id} is {status.status}.", "sharpen doctor")
         self._ready.set()
         facts = outcome.result()
-        if until in (None, list(self._steps)[-1]):
+        if len(self.finished_steps(pass_id)) == len(self._steps):
             self._settle(pass_id)
         return facts
 
@@ -135,7 +153,7 @@ class Ledger:
             for name, step in self._steps.items():
                 facts = facts | self._dbos.run_step({"name": name}, _guarded(name, step), facts)
                 failpoint(f"{name}.after_ledger")
-                if name == self._until and name != last:
+                if name != last and (name == self._until or time.monotonic() >= self._deadline):
                     raise _Unfinished
         except _Unfinished as stop:
             cause = stop.__cause__
@@ -153,18 +171,57 @@ class Ledger:
 
 def unfinished(url: str) -> list[str]:
     """Return the passes that were begun and have not ended, without going on with any. Raises: BoundaryError."""
+    return [one.pass_id for one in history(url) if not one.is_finished]
+
+
+def history(url: str) -> list[Past]:
+    """Return every pass in the order they began, without going on with any; none where there is no ledger yet.
+
+    Raises: BoundaryError when it is there and cannot be read.
+    """
+    if not _is_there(url):
+        return []
     dbos = part("dbos")
     serializer = part("dbos._serialization").DBOSPortableJSONSerializer()
     _quieten()
     try:
         client = dbos.DBOSClient(system_database_url=url, serializer=serializer, retry_connection_errors=False)
         try:
-            statuses = client.list_workflows(load_input=False, load_output=False)
+            return [
+                Past(
+                    status.workflow_id,
+                    _moment(status.created_at),
+                    status.status == "SUCCESS",
+                    tuple(
+                        (_moment(step["started_at_epoch_ms"]), _moment(step["completed_at_epoch_ms"]))
+                        for step in client.list_workflow_steps(status.workflow_id)
+                        if step["error"] is None and step["started_at_epoch_ms"] and step["completed_at_epoch_ms"]
+                    ),
+                )
+                for status in client.list_workflows(load_input=False, load_output=False)
+            ]
         finally:
             client.destroy()
     except Exception as error:  # whatever the driver raises means the same to the caller
         raise BoundaryError(f"The ledger cannot be read: {error}", "check the file's rights and the disk") from error
-    return [status.workflow_id for status in statuses if status.status != "SUCCESS"]
+
+
+def _is_there(url: str) -> bool:
+    """Tell whether a first pass has made the ledger's tables; a server that cannot be asked is left to the reader."""
+    engine = sa.create_engine(url)
+    try:
+        is_file = engine.dialect.name == "sqlite"
+        if is_file and not Path(engine.url.database or "").exists():
+            return False
+        return is_file or sa.inspect(engine).has_table("workflow_status", schema="dbos")
+    except sa.exc.SQLAlchemyError:
+        return True
+    finally:
+        engine.dispose()
+
+
+def _moment(epoch_ms: float) -> datetime:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
 
 
 def _quieten() -> None:

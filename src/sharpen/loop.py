@@ -180,22 +180,24 @@ class Loop(Court):
 
     # -- one pass ------------------------------------------------------------------------------------------------------
 
-    def cycle(self, until: str | None = None) -> Cycle:
+    def cycle(self, until: str | None = None, for_s: float = float("inf")) -> Cycle:
         """Run one pass, or go on with the one that was interrupted.
 
-        `until` names the stage after which to stop. Raises: Refused when another process runs a cycle; and whatever a
-        stage raised, with the pass kept: the next call goes on from the last finished step.
+        `until` names the stage after which to stop; after `for_s` seconds no further stage is begun. Raises: Refused
+        when another process runs a cycle; and whatever a stage raised, with the pass kept: the next call goes on from
+        the last finished step.
         """
         if until is not None and until not in self.stages:
             raise ConfigError(f"There is no stage '{until}'.", f"one of {', '.join(self.stages)}")
         champion = self.store.champion()
-        with self._alone(), Ledger(self.ledger_url, self.stages) as ledger:
+        with self._alone(), Ledger(self.config.ledger_url, self.stages) as ledger:
             passes = ledger.passes()
             unfinished = [one for one, is_finished in passes.items() if not is_finished]
             cycle_id = unfinished[0] if unfinished else f"cycle-{len(passes) + 1:04d}"
             self.begin_turn(int(cycle_id.rpartition("-")[2]))
             # A pass that goes on keeps the champion it began with: the ledger has it, and ignores what is given here.
-            facts = ledger.go(cycle_id, {"cycle_id": cycle_id, "champion_id": champion.version_id}, until=until)
+            begun = {"cycle_id": cycle_id, "champion_id": champion.version_id}
+            facts = ledger.go(cycle_id, begun, until=until, for_s=for_s)
             return self._view(facts, ledger.finished_steps(cycle_id))
 
     def _view(self, facts: Facts, steps: dict[str, Facts]) -> Cycle:
@@ -213,12 +215,6 @@ class Loop(Court):
                 for name, given in steps.items()
             ),
         )
-
-    @property
-    def ledger_url(self) -> str:
-        """Where the ledger lives: beside the store."""
-        url = self.config.store_url
-        return url if url.startswith("postgresql") else f"sqlite:///{self.config.home / 'ledger.db'}"
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

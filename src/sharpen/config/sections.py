@@ -248,6 +248,23 @@ class MonitoringSection(Section):
     )
 
 
+class RunSection(Section):
+    """When `sharpen run` begins a cycle, and what cycles may cost."""
+
+    every_hours: float = Field(
+        default=24.0,
+        ge=0,
+        description="hours from one cycle's beginning to the next, if anything new was said; 0: never",
+    )
+    min_feedback: int = Field(
+        default=200, ge=0, description="new pieces of feedback that begin a cycle at once; 0: only the clock does"
+    )
+    budget_hours: float = Field(default=0.0, ge=0, description="most hours of cycles in any seven days; 0: no limit")
+    budget_usd: float = Field(default=0.0, ge=0, description="most dollars in any seven days; 0: no limit")
+    usd_per_hour: float = Field(default=0.0, ge=0, description="what an hour of this machine costs, in dollars")
+    look_s: float = Field(default=60.0, gt=0, description="seconds between looks at whether a cycle is due")
+
+
 class GraphsSection(Section):
     """Where the knowledge graph lives."""
 
@@ -297,6 +314,7 @@ class Config(Section):
     promotion: PromotionSection = PromotionSection()
     rollout: RolloutSection = RolloutSection()
     monitoring: MonitoringSection = MonitoringSection()
+    run: RunSection = RunSection()
     graphs: GraphsSection = GraphsSection()
     tracking: TrackingSection = TrackingSection()
 
@@ -304,6 +322,11 @@ class Config(Section):
     def store_url(self) -> str:
         """The database's address."""
         return self.store or f"{SQLITE}{(self.home / 'store.db').resolve()}"
+
+    @property
+    def ledger_url(self) -> str:
+        """The address of the ledger of cycles: beside the store where that is a server, else a file in `home`."""
+        return self.store if self.store.startswith("postgresql") else f"{SQLITE}{(self.home / 'ledger.db').resolve()}"
 
     @property
     def adapters(self) -> Path:

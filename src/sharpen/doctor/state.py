@@ -114,15 +114,13 @@ def check_mlflow(config: Config) -> Iterator[Finding]:
 
 def check_cycle(config: Config) -> Iterator[Finding]:
     """Look for a cycle that was interrupted."""
-    from sharpen.ledger import unfinished
+    from sharpen.ledger import history
 
-    is_postgres = config.store_url.startswith("postgresql")
-    path = config.home / "ledger.db"
-    if not is_postgres and not path.exists():
+    past = history(config.ledger_url)
+    waiting = [one.pass_id for one in past if not one.is_finished]
+    if not past:
         yield Finding("cycle", "ok", "none has run yet")
-        return
-    waiting = unfinished(config.store_url if is_postgres else f"{_SQLITE}{path}")
-    if not waiting:
+    elif not waiting:
         yield Finding("cycle", "ok", "none is unfinished")
     elif _is_locked(config.home / "cycle.lock"):
         yield Finding("cycle", "ok", f"{waiting[-1]} is running now")
