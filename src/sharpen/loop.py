@@ -85,7 +85,7 @@ class Loop(Court):
 
     def _curate(self, facts: Facts) -> Facts:
         """Build the training set from corrections, verified answers and revisions."""
-        settings = self.config.curation
+        settings = self.config.mining
         snapshot = build_snapshot(self.store, settings, facts["cycle_id"], self.held_out(), self.config.seed)
         if snapshot is None:
             return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}

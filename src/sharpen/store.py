@@ -155,9 +155,11 @@ class Store:
                 sa.select(table.c.body, PAYLOADS.c.body).select_from(_with_words(table)).where(table.c.id == record.id)
             )
             there, words_there = connection.execute(query).one()
-            erased = words_there is None
-            same_words = not words or erased or json.loads(words_there) == words
-            if not same_words or _stable(record, json.loads(there)) != _stable(record, body):
+            # Read as this version of the code reads it: fields that an older one did not write have their defaults.
+            known = _read(type(record), there, words_there).model_dump(mode="json")
+            known_words = {name: known.pop(name) for name in sorted(record.payload)}
+            same_words = words_there is None or known_words == words
+            if not same_words or _stable(record, known) != _stable(record, body):
                 raise Refused(f"{type(record).__name__} '{record.id}' is already written, with other content.")
         elif words:
             self._insert_new(connection, PAYLOADS, {"record_id": record.id, "body": json.dumps(words, sort_keys=True)})
@@ -302,5 +304,5 @@ def _erased(kind: type[Record]) -> dict[str, Any]:
         elif "Step" in str(field.annotation):
             blanks[name] = []
         else:
-            blanks[name] = ERASED if field.is_required() else None
+            blanks[name] = ERASED if field.is_required() or name in kind.blanked else None
     return blanks

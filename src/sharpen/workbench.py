@@ -229,7 +229,7 @@ class Workbench:
         snapshot, settings = self.store.get(Snapshot, snapshot_id), self.config.evaluation
         examples = self.store.find(Example, ids=snapshot.example_ids)
         if settings.in_context_by == "nearest":
-            recall = Recall((example.messages, example.chosen) for example in examples)
+            recall = Recall((one.messages, one.chosen) for one in examples if one.chosen is not None)
             return Arm(IN_CONTEXT, self.base_version.id, recall=recall, k=settings.in_context)
         shots = in_context_examples(examples, k=settings.in_context, seed=self.config.seed)
         return Arm(IN_CONTEXT, self.base_version.id, shots)

@@ -118,3 +118,16 @@ def test_feedback_that_was_erased_can_be_sent_again_without_coming_back(sqlite_s
     sqlite_store.erase(given.id)
     assert record_feedback(sqlite_store, **said).id == given.id
     assert sqlite_store.get(Feedback, given.id).correction is None
+
+
+def test_a_comparison_names_another_answer_to_the_same_prompt(any_store: Store) -> None:
+    better, worse = exchange(any_store), exchange(any_store)
+    given = record_feedback(any_store, trace_id=better, better_than=worse)
+    assert any_store.get(Feedback, given.id).better_than == worse
+    with pytest.raises(NotFound, match="no exchange 'trc_nowhere'"):
+        record_feedback(any_store, trace_id=better, better_than="trc_nowhere")
+    other = (Message(role="user", content="bye"),)
+    elsewhere = record_trace(any_store, messages=other, generation=Generation("hi", 1, 1, "stop"), version_id="ver_0")
+    for wrong in (better, elsewhere.id):
+        with pytest.raises(Refused, match="not two answers to one prompt"):
+            record_feedback(any_store, trace_id=better, better_than=wrong)

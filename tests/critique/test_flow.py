@@ -11,7 +11,8 @@ from sharpen.config import parse
 from sharpen.critique import flow
 from sharpen.critique.method import JUDGE
 from sharpen.critique.methods import METHODS
-from sharpen.curation.mine import mine
+from sharpen.curation.mining.evidence import evidence
+from sharpen.curation.mining.mine import mine
 from sharpen.errors import BoundaryError, ConfigError
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Generation, Request
@@ -251,8 +252,8 @@ def test_the_model_labels_its_own_revision_only_where_its_gap_allows_it(
     assert (one.revision, one.revision_score) == ("4", label)
     assert one.scored_by == ("self" if label else "verifier")
     assert ("label" in [step.name for step in one.steps]) == bool(label)
-    examples, _ = mine(sqlite_store, chosen.curation, "c")
-    assert [example.chosen for example in examples] == (["4"] if label else [])
+    examples, _ = mine(evidence(sqlite_store), chosen.curation)
+    assert [one.find.chosen for one in examples] == (["4"] if label else [])
 
 
 def test_a_reflection_is_kept_and_shown_at_the_next_try(desk: Any) -> None:

@@ -27,8 +27,11 @@ class Talk:
     def correct(self, trace_id: str, correction: str, source: str | None = None) -> str:
         return self._write(Feedback(id=new_id("fbk"), trace_id=trace_id, correction=correction, source_id=source))
 
-    def rate(self, trace_id: str, rating: float) -> str:
-        return self._write(Feedback(id=new_id("fbk"), trace_id=trace_id, rating=rating))
+    def rate(self, trace_id: str, rating: float, source: str | None = None) -> str:
+        return self._write(Feedback(id=new_id("fbk"), trace_id=trace_id, rating=rating, source_id=source))
+
+    def prefer(self, better: str, worse: str, source: str | None = None) -> str:
+        return self._write(Feedback(id=new_id("fbk"), trace_id=better, better_than=worse, source_id=source))
 
     def critique(self, trace_id: str, **fields: Any) -> str:
         made = Critique(

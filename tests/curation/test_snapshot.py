@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpen.config import CurationSection
+from sharpen.config import Config, CurationSection
 from sharpen.curation.snapshot import _shuffle_labels, build_snapshot, to_rows
 from sharpen.errors import Refused
 from sharpen.records import Example, Message, Snapshot
@@ -56,7 +56,7 @@ def test_the_rows_are_the_examples_in_training_order(talk: Any) -> None:
     rows = to_rows(talk.store, snapshot)
     assert [row["chosen"] for row in rows] == [by_id[one].chosen for one in snapshot.example_ids]
     assert {row["messages"][-1]["content"]: row["chosen"] for row in rows} == dict(zip(QUESTIONS, ANSWERS, strict=True))
-    assert rows[0].keys() == {"messages", "chosen", "rejected", "weight"}
+    assert rows[0].keys() == {"messages", "chosen", "rejected", "weight", "reference"}
 
 
 def test_the_seed_sets_the_order_and_the_name(talk: Any) -> None:
@@ -82,6 +82,45 @@ def test_a_cycle_that_finds_nothing_new_gets_the_snapshot_of_the_cycle_before(ta
     assert talk.store.count(Example) == 6
     talk.corrected(["something new"], ["sales"])
     assert build(talk.store, "c3").id != first.id
+
+
+def test_feedback_that_comes_between_a_crash_and_the_next_start_does_not_collide(talk: Any) -> None:
+    trace = talk.trace("my parcel")
+    talk.correct(trace, "shipping", "ann")
+    settings = CurationSection(min_examples=1)
+    before = build_snapshot(talk.store, settings, "c1", (), 0)
+    talk.correct(trace, "returns", "ann")
+    after = build_snapshot(talk.store, settings, "c1", (), 0)
+    assert before and after
+    assert before.example_ids != after.example_ids
+    assert [one.chosen for one in talk.store.find(Example)] == ["shipping", "returns"]
+
+
+def test_an_answer_to_unlearn_is_kept_where_the_method_can_use_it(talk: Any) -> None:
+    good, bad = talk.trace("my parcel", "shipping"), talk.trace("my parcel", "sales")
+    talk.rate(good, 1.0)
+    talk.rate(bad, -1.0)
+    plain, single = CurationSection(min_examples=1), CurationSection(min_examples=1, ratings=True)
+    snapshots = [build_snapshot(talk.store, one, "c1", (), 0) for one in (plain, single)]
+    pairs, singles = (
+        [(row["chosen"], row["rejected"]) for row in to_rows(talk.store, one)] for one in snapshots if one
+    )
+    assert pairs == [("shipping", "sales")]
+    assert sorted(map(str, singles)) == ["('shipping', 'sales')", "(None, 'sales')"]
+
+
+def test_the_training_method_says_whether_bad_answers_alone_are_kept() -> None:
+    assert not Config().mining.ratings
+    assert Config(curation=CurationSection(ratings=True)).mining.ratings
+
+
+def test_an_erased_example_that_had_only_a_bad_answer_is_refused_like_any_other(talk: Any) -> None:
+    talk.rate(talk.trace("my parcel", "sales"), -1.0)
+    snapshot = build_snapshot(talk.store, CurationSection(min_examples=1, ratings=True), "c1", (), 0)
+    assert snapshot is not None
+    talk.store.erase(snapshot.example_ids[0])
+    with pytest.raises(Refused, match=r"1 examples .* were erased"):
+        to_rows(talk.store, snapshot)
 
 
 def test_erased_words_never_reach_the_trainer(talk: Any) -> None:
@@ -129,7 +168,7 @@ def test_as_few_prompts_as_possible_keep_their_own_answer(labels: list[str], see
         )
         for i, label in enumerate(labels)
     ]
-    dealt = [one.chosen for one in _shuffle_labels(examples, seed)]
+    dealt = [str(one.chosen) for one in _shuffle_labels(examples, seed)]
     kept = sum(old == new for old, new in zip(labels, dealt, strict=True))
     assert Counter(dealt) == Counter(labels)
     assert kept == max(0, 2 * max(Counter(labels).values()) - len(labels))

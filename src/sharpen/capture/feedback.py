@@ -28,13 +28,15 @@ def record_feedback(
     rating: float | None = None,
     correction: str | None = None,
     comment: str | None = None,
+    better_than: str | None = None,
     source: str | None = None,
     source_type: Literal["human", "program"] | None = None,
     key: str | None = None,
 ) -> Feedback:
     """Write down what was said of a Trace; it is on disk when this returns.
 
-    `rating` runs from -1 (bad) to 1 (good). `source` is an opaque name; `source_type` says whether a person or a
+    `rating` runs from -1 (bad) to 1 (good). `better_than` names another Trace of the same prompt, whose reply is worse
+    than this one's. `source` is an opaque name; `source_type` says whether a person or a
     program bears it (a new name: a person). `key` is the client's own name for this feedback: the same key with the
     same content is the same Feedback.
 
@@ -47,14 +49,11 @@ def record_feedback(
         rating=rating,
         correction=correction,
         comment=comment,
+        better_than=better_than,
         source_id=None if source is None else f"{Source.prefix}_{content_hash(['source', source], 32)}",
     )
-    _check(feedback, ("trace_id", trace_id), ("source", source), ("id", key))
-    if not store.find(Trace, ids=[trace_id]):
-        raise NotFound(
-            f"There is no exchange '{trace_id}'.",
-            "use the `id` of a chat completion; with `traces = false` under [capture] none is kept",
-        )
+    _check(feedback, ("trace_id", trace_id), ("better_than", better_than), ("source", source), ("id", key))
+    _check_exchanges(store, trace_id, better_than)
     origin = _source(store, feedback.source_id, source, source_type) if feedback.source_id and source else None
     try:
         store.append(*[record for record in (origin, feedback) if record])
@@ -63,6 +62,20 @@ def record_feedback(
             f"Feedback '{key}' was given before, with other content.", "use a new id for new feedback"
         ) from error
     return feedback
+
+
+def _check_exchanges(store: Store, trace_id: str, worse_id: str | None) -> None:
+    known = {trace.id: trace for trace in store.find(Trace, ids=[trace_id, *([worse_id] if worse_id else [])])}
+    for name in (trace_id, worse_id):
+        if name is not None and name not in known:
+            raise NotFound(
+                f"There is no exchange '{name}'.",
+                "use the `id` of a chat completion; with `traces = false` under [capture] none is kept",
+            )
+    if worse_id == trace_id or (worse_id and known[worse_id].messages != known[trace_id].messages):
+        raise Refused(
+            f"'{trace_id}' and '{worse_id}' are not two answers to one prompt.", "compare answers to the same messages"
+        )
 
 
 def _source(store: Store, source_id: str, name: str, kind: Literal["human", "program"] | None) -> Source:
@@ -77,8 +90,8 @@ def _source(store: Store, source_id: str, name: str, kind: Literal["human", "pro
 
 def _check(feedback: Feedback, *names: tuple[str, str | None]) -> None:
     rating, words = feedback.rating, (("correction", feedback.correction), ("comment", feedback.comment))
-    if rating is None and not any(text is not None for _, text in words):
-        raise Refused("The feedback says nothing.", "give a rating, a correction or a comment")
+    if rating is None and feedback.better_than is None and not any(text is not None for _, text in words):
+        raise Refused("The feedback says nothing.", "give a rating, a correction, a comparison or a comment")
     if rating is not None and not (math.isfinite(rating) and -1 <= rating <= 1):
         raise Refused(f"The rating is {rating}.", "give a number from -1 (bad) to 1 (good)")
     for what, text in words:

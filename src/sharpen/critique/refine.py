@@ -65,7 +65,9 @@ class Refine(Method):
             for answer, step in search.candidates:
                 if item.open and answer not in search.tried:
                     search.tried.add(answer)
-                    if (self.scored(item, answer) or 0.0) >= ACCEPTED:
+                    score = self.scored(item, answer)
+                    item.steps[step] = item.steps[step].model_copy(update={"verified": score})
+                    if (score or 0.0) >= ACCEPTED:
                         item.take(answer, step)
                         item.close("verified")
             search.candidates = []

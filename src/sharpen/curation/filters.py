@@ -13,11 +13,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from sharpen.curation.mining.find import STRENGTH
 from sharpen.memory.words import asked, jaccard, words
 from sharpen.plugins import part
 from sharpen.records import Case, Example, Message
 
-STRENGTH = {"correction": 0, "verified": 1, "revision": 2}
 _PERMUTATIONS = 128  # chosen: at the usual threshold of 0.85 it misses one pair in 2 million
 _MISSES = 1e-6  # chosen: tolerated chance that the index misses a pair exactly at the threshold
 _SEED = 1  # of the hash functions; fixed, so that equal examples are filtered equally
@@ -26,8 +26,9 @@ _SEED = 1  # of the hash functions; fixed, so that equal examples are filtered e
 def near_duplicates(examples: Sequence[Example], threshold: float) -> tuple[list[Example], int]:
     """Keep one of each group of examples whose prompts are alike by at least `threshold`, 0-1.
 
-    The stronger origin stays (correction, verified, revision), among equals the earlier example. Two prompts are only
-    compared where the conversation before the last user message is the same: "yes" means what was asked before.
+    The stronger origin stays (`STRENGTH`), among equals the earlier example. Two prompts are only compared where the
+    conversation before the last user message is the same: "yes" means what was asked before. Answers to unlearn that
+    stand alone are compared among themselves: they do not push out an answer to learn.
     Candidates come from a MinHash index, which misses a pair at a threshold of 0.11 or more with a chance below
     one in a million.
     Source: Leskovec, Rajaraman & Ullman 2014, Mining of Massive Datasets, section 3.4 (banding).
@@ -41,7 +42,7 @@ def near_duplicates(examples: Sequence[Example], threshold: float) -> tuple[list
     kept: set[int] = set()
     bands: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for i in sorted(range(len(examples)), key=lambda i: (STRENGTH[examples[i].origin], i)):
-        digest, context = sketches[i].digest(), _context(examples[i].messages)
+        digest, context = sketches[i].digest(), (examples[i].chosen is None, *_context(examples[i].messages))
         keys = [(context, at, *digest[at : at + rows]) for at in range(0, _PERMUTATIONS - rows + 1, rows)]
         candidates = {j for key in keys for j in bands[key]}
         if any(jaccard(texts[i], texts[j]) >= threshold for j in candidates):

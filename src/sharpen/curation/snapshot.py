@@ -15,10 +15,12 @@ from typing import Any
 
 from sharpen.config import CurationSection
 from sharpen.curation.filters import held_out_overlap, near_duplicates
-from sharpen.curation.mine import Find, example, mine
+from sharpen.curation.mining.evidence import evidence, messages_of
+from sharpen.curation.mining.find import Find
+from sharpen.curation.mining.mine import Mined, mine
 from sharpen.errors import Refused
 from sharpen.failpoints import failpoint
-from sharpen.records import Case, Example, Snapshot, content_hash
+from sharpen.records import Case, Example, Message, Snapshot, content_hash
 from sharpen.store import ERASED, Store
 
 Row = dict[str, Any]
@@ -39,12 +41,13 @@ def build_snapshot(
     returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
     control, which must not train into anything better.
     """
-    mined, dropped = mine(store, settings, cycle_id)
-    clean, overlapping = held_out_overlap(mined, held_out, settings.overlap)
+    mined, lost = mine(evidence(store), settings)
+    dropped = dict(Counter(one.reason for one in lost))
+    clean, overlapping = held_out_overlap([_of_find(cycle_id, one) for one in mined], held_out, settings.overlap)
     distinct, repeated = near_duplicates(clean, settings.near_duplicate)
     if len(distinct) < settings.min_examples:
         return None
-    examples = sorted(distinct, key=lambda one: content_hash((seed, _row(one)), length=64))
+    examples = sorted(distinct, key=lambda one: content_hash((seed, _learned(one)), length=64))
     if shuffled_labels:
         examples = _shuffle_labels(examples, seed)
     digest = content_hash((shuffled_labels, [_row(one) for one in examples]))
@@ -69,7 +72,9 @@ def build_snapshot(
 
 
 def to_rows(store: Store, snapshot: Snapshot) -> list[Row]:
-    """Return the snapshot as rows of messages, chosen, rejected and weight, in training order.
+    """Return the snapshot as rows of messages, chosen, rejected, weight and reference, in training order.
+
+    A row has an answer to learn, one to unlearn, or both; `reference` is the right answer where a person gave it.
 
     Raises: Refused when words were erased from it since.
     """
@@ -91,7 +96,27 @@ def _erased(one: Example) -> bool:
 
 
 def _row(one: Example) -> Row:
+    return one.model_dump(mode="json", include={"messages", "chosen", "rejected", "weight", "reference"})
+
+
+def _learned(one: Example) -> Row:
+    """Return what sets an example's place in training: what is learned from it alone."""
     return one.model_dump(mode="json", include={"messages", "chosen", "rejected", "weight"})
+
+
+def example(cycle_id: str, messages: tuple[Message, ...], find: Find) -> Example:
+    """Return the Example, named by the cycle and by everything it says.
+
+    The evidence is part of the name: feedback that comes between a crash and the next start makes another example, it
+    does not collide with the first.
+    """
+    content = (cycle_id, [message.model_dump() for message in messages], *find)
+    return Example(id=f"exa_{content_hash(content)}", cycle_id=cycle_id, messages=messages, **find._asdict())
+
+
+def _of_find(cycle_id: str, mined: Mined) -> Example:
+    messages = tuple(Message.model_validate(turn) for turn in messages_of(mined.prompt))
+    return example(cycle_id, messages, mined.find)
 
 
 def _shuffle_labels(examples: Sequence[Example], seed: int) -> list[Example]:
@@ -101,6 +126,7 @@ def _shuffle_labels(examples: Sequence[Example], seed: int) -> list[Example]:
     such partner is left, more than half of all answers are that text, and no permutation does better.
     """
     chance = random.Random(seed)  # noqa: S311 - nothing secret
+    examples = [one for one in examples if one.chosen is not None]  # what only unlearns has no label to shuffle
     own = [one.chosen for one in examples]
     dealt = chance.sample(own, len(own))
     for i, text in enumerate(own):

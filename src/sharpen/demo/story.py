@@ -162,7 +162,11 @@ def _chapters(path: Path, seed: int, clock: Clock, board: Board) -> dict[str, An
         figures |= _own_answers(loop, figures["arms"], vault)
     with clock.chapter("baseline"):
         # The same labels that the model learned from, and nothing else.
-        labelled = [(one.messages[-1].content, one.chosen) for one in whatif.examples_of(loop, cycle.snapshot_id)]
+        labelled = [
+            (one.messages[-1].content, one.chosen)
+            for one in whatif.examples_of(loop, cycle.snapshot_id)
+            if one.chosen is not None
+        ]
         values = baseline.minilm_scores(labelled, [(case.messages[-1].content, case.reference) for case in vault])
         figures["arms"]["baseline_minilm"] = _shown(mean_interval(values))
     return figures

@@ -33,7 +33,7 @@ def negative_control(loop: Loop, verdict: Verdict) -> Verdict:
     It meets the same champion, the same in-context arm and the same cases; only the candidate's scores are new.
     """
     copy = copy_of(loop, "control")
-    held_out, settings, seed = copy.held_out(), copy.config.curation, copy.config.seed
+    held_out, settings, seed = copy.held_out(), copy.config.mining, copy.config.seed
     snapshot = build_snapshot(copy.store, settings, verdict.cycle_id, held_out, seed, shuffled_labels=True)
     if snapshot is None:
         raise AssertionError("the cycle had enough examples; shuffling does not take any away")

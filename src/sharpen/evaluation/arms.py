@@ -49,6 +49,8 @@ def in_context_examples(
     """
     shots: dict[str, tuple[bool, Pair]] = {}
     for example in examples:
+        if example.chosen is None:
+            continue  # only says what not to answer
         own = "\n".join(message.content for message in example.messages if message.role == "system")
         turns = tuple(message for message in example.messages if message.role != "system")
         rank = content_hash([seed, [turn.model_dump() for turn in turns], example.chosen])

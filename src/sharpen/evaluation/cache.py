@@ -100,9 +100,9 @@ class GenerationCache:
             if not wanted:
                 return 0
             readable = {
-                example_digest(Pair(example.messages, example.chosen))
+                example_digest(Pair(example.messages, str(example.chosen)))
                 for example in store.find(Example)
-                if example.chosen != ERASED and all(turn.content != ERASED for turn in example.messages)
+                if example.chosen not in (None, ERASED) and all(turn.content != ERASED for turn in example.messages)
             }
             gone = [(example,) for example in wanted - readable]
             cursor = connection.executemany(

@@ -47,9 +47,9 @@ class Batch:
 
 def of_snapshot(snapshot: Snapshot, examples: Iterable[Example], version_id: str) -> Batch:
     """Return a training set as a batch: the last turn of each prompt, labelled by the answer to learn."""
-    rows = list(examples)
+    rows = [(one.messages[-1].content, one.chosen) for one in examples if one.chosen is not None]
     place = Place(f"evl_{snapshot.id}", "snapshot", version_id, snapshot.id, "train", snapshot.id, snapshot.id)
-    return Batch(place, tuple(row.messages[-1].content for row in rows), tuple(row.chosen for row in rows))
+    return Batch(place, tuple(asked for asked, _ in rows), tuple(answer for _, answer in rows))
 
 
 def of_answers(answers: Sequence[Answer]) -> Batch:

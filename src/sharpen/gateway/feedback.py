@@ -25,6 +25,7 @@ class Said(BaseModel):
     rating: float | None = None
     correction: str | None = None
     comment: str | None = None
+    better_than: str | None = None
     source: str | None = None
     source_type: Literal["human", "program"] | None = None
     id: str | None = None

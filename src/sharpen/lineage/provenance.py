@@ -138,7 +138,8 @@ def render(provenance: Provenance) -> Tree:
 
 def _grow(tree: Tree, lineage: ExampleLineage) -> None:
     example = lineage.example
-    words = f"{_last(example.messages)} → {example.chosen}"
+    answer = example.chosen if example.chosen is not None else f"not: {example.rejected}"
+    words = f"{_last(example.messages)} → {answer}"
     branch = _branch(tree, f"{example.origin} {example.id}", words)
     for record in lineage.evidence:
         _branch(branch, f"{type(record).__name__.lower()} {record.id}", _say(record))

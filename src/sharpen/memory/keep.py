@@ -119,14 +119,14 @@ def keep_promoted(
         _memory(
             "example",
             one.messages,
-            one.chosen,
+            str(one.chosen),
             (*one.evidence, one.id, verdict.id),
             tenant,
             rejected=one.rejected,
             reason=f"{one.origin}; the version that learned it was promoted",
         )
         for one in examples
-        if one.chosen != ERASED and _may_keep(one.messages, without)
+        if one.chosen not in (None, ERASED) and _may_keep(one.messages, without)
     ]
     return _keep(store, kept)
 

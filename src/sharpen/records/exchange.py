@@ -81,6 +81,9 @@ class Feedback(Record):
     payload: ClassVar[frozenset[str]] = frozenset({"correction", "comment"})
     trace_id: str = Field(description="the Trace it is about")
     rating: float | None = Field(default=None, description="-1 (bad) to 1 (good); None when only a correction came")
+    better_than: str | None = Field(
+        default=None, description="another Trace of the same prompt, whose reply is worse; None: nothing was compared"
+    )
     correction: str | None = Field(default=None, description="what the reply should have been")
     comment: str | None = Field(default=None, description="free text")
     source_id: str | None = Field(default=None, description="the Source it came from")

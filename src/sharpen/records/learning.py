@@ -5,14 +5,14 @@ In: plain values. Out: records of critique, curation and training. Must not know
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sharpen.records.exchange import Message
 from sharpen.records.record import Record, Value
 
-Origin = Literal["correction", "verified", "revision"]
+Origin = Literal["correction", "comparison", "rating", "samples", "verified", "revision"]
 
 
 class Issue(Value):
@@ -32,6 +32,7 @@ class Step(Value):
     parent: int | None = Field(default=None, description="place of the step it follows from, from 0; None is a root")
     issues: tuple[Issue, ...] = Field(default=(), description="the faults it found")
     score: float | None = Field(default=None, description="what a judge made of its parent, 0-1; not a verifier's")
+    verified: float | None = Field(default=None, description="the verifier's score of its output as an answer, 0-1")
     error: str | None = Field(default=None, description="why the step failed; the others go on")
 
 
@@ -77,18 +78,29 @@ class Critique(Record):
 
 
 class Example(Record):
-    """One thing to learn, with the evidence it stands on."""
+    """One thing to learn, with the evidence it stands on: a pair, a good answer alone, or a bad one alone."""
 
     prefix: ClassVar[str] = "exa"
     subject_field: ClassVar[str | None] = "cycle_id"
-    payload: ClassVar[frozenset[str]] = frozenset({"messages", "chosen", "rejected"})
+    payload: ClassVar[frozenset[str]] = frozenset({"messages", "chosen", "rejected", "reference"})
+    blanked: ClassVar[frozenset[str]] = frozenset({"chosen"})
     cycle_id: str = Field(description="the cycle it was mined in")
     messages: tuple[Message, ...] = Field(description="the prompt")
-    chosen: str = Field(description="the answer to learn")
+    chosen: str | None = Field(default=None, description="the answer to learn; None when only a bad one is known")
     rejected: str | None = Field(default=None, description="the answer to unlearn; None when there is none")
-    origin: Origin = Field(description="where `chosen` came from")
+    reference: str | None = Field(default=None, description="the right answer in a person's words, where one gave it")
+    origin: Origin = Field(description="what kind of evidence it rests on")
     evidence: tuple[str, ...] = Field(min_length=1, description="ids of the Trace, Feedback and Critique it rests on")
+    margin: float | None = Field(
+        default=None, ge=0, le=1, description="how clearly the evidence says so, 0-1; None: not said"
+    )
     weight: float = Field(default=1.0, gt=0, description="how much it counts in training")
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> Self:
+        if self.chosen is None and self.rejected is None:
+            raise ValueError("an example has an answer to learn, one to unlearn, or both")
+        return self
 
 
 class Snapshot(Record):

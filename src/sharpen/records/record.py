@@ -51,6 +51,7 @@ class Record(Value):
     prefix: ClassVar[str] = "rec"
     subject_field: ClassVar[str | None] = None
     payload: ClassVar[frozenset[str]] = frozenset()
+    blanked: ClassVar[frozenset[str]] = frozenset()  # optional words that read as erased, not as None, once they are
     volatile: ClassVar[frozenset[str]] = frozenset({"at"})
 
     id: str = Field(description="unique within its kind; never reused")

@@ -50,7 +50,7 @@ def contamination(examples: Sequence[Example], suite: str, cases: Sequence[Case]
     """
     held_out = [case for case in cases if case.tier != "train"]
     asked = [words(_said(case.messages)) for case in held_out]
-    learned = [words(f"{_said(example.messages)}\n{example.chosen}") for example in examples]
+    learned = [words(f"{_said(example.messages)}\n{example.chosen or example.rejected}") for example in examples]
     by_run = _shared_runs(asked, learned)
     by_likeness = _alike(asked, [words(_said(example.messages)) for example in examples])
     found = {case: by_run.get(case, set()) | by_likeness.get(case, set()) for case in by_run | by_likeness}

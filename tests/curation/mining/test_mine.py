@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from sharpen.config import CurationSection
-from sharpen.curation.mine import mine
-from sharpen.records import Example
+from sharpen.curation.mining.evidence import evidence, messages_of
+from sharpen.curation.mining.find import Find
+from sharpen.curation.mining.mine import mine
 from sharpen.store import Store
 
 QUESTION = "Where is my parcel?"
 DEFAULT = CurationSection()
 
 
-def only(store: Store, settings: CurationSection = DEFAULT) -> Example:
-    examples, dropped = mine(store, settings, "c1")
-    assert len(examples) == 1, dropped
-    return examples[0]
+def mined(store: Store, settings: CurationSection = DEFAULT) -> tuple[list[Find], dict[str, int]]:
+    found, dropped = mine(evidence(store), settings)
+    return [one.find for one in found], dict(Counter(one.reason for one in dropped))
+
+
+def only(store: Store, settings: CurationSection = DEFAULT) -> Find:
+    finds, dropped = mined(store, settings)
+    assert len(finds) == 1, dropped
+    return finds[0]
 
 
 def reason(store: Store, settings: CurationSection = DEFAULT) -> dict[str, int]:
-    examples, dropped = mine(store, settings, "c1")
-    assert examples == []
+    finds, dropped = mined(store, settings)
+    assert finds == []
     return dropped
 
 
@@ -33,7 +40,9 @@ def test_a_correction_is_learned_and_the_reply_unlearned(talk: Any) -> None:
     example = only(talk.store)
     assert (example.chosen, example.rejected, example.origin) == ("shipping", "sales", "correction")
     assert example.evidence == (trace, feedback)
-    assert [message.role for message in example.messages] == ["system", "user"]
+    assert (example.margin, example.reference) == (1.0, "shipping")
+    [prompt] = [one.prompt for one in mine(evidence(talk.store), DEFAULT)[0]]
+    assert [turn["role"] for turn in messages_of(prompt)] == ["system", "user"]
 
 
 def test_a_correction_that_says_what_the_reply_said_unlearns_nothing(talk: Any) -> None:
@@ -131,7 +140,7 @@ def test_the_verifier_wins_over_a_rating(talk: Any) -> None:
     talk.critique(revised, draft_score=0.0, revision="shipping", revision_score=1.0)
     talk.rate(accepted, -1.0)
     talk.critique(accepted, draft_score=1.0)
-    examples, dropped = mine(talk.store, DEFAULT, "c1")
+    examples, dropped = mined(talk.store)
     assert [(example.chosen, example.origin) for example in examples] == [
         ("shipping", "revision"),
         ("sales", "verified"),
@@ -171,35 +180,27 @@ def test_each_source_of_answers_can_be_switched_off(talk: Any) -> None:
     talk.correct(both, "shipping")
     talk.critique(both, draft_score=0.0, revision="returns", revision_score=1.0)
     talk.rate(liked, 1.0)
-    own, _ = mine(talk.store, CurationSection(corrections=False), "c1")
-    people, _ = mine(talk.store, CurationSection(own_answers=False), "c1")
+    own, _ = mined(talk.store, CurationSection(corrections=False))
+    people, _ = mined(talk.store, CurationSection(own_answers=False))
     assert [example.origin for example in own] == ["revision", "verified"]
     assert [example.origin for example in people] == ["correction", "correction"]
-    assert mine(talk.store, CurationSection(corrections=False, own_answers=False), "c1") == ([], {"no_answer": 3})
+    assert mined(talk.store, CurationSection(corrections=False, own_answers=False)) == ([], {"no_answer": 3})
 
 
 def test_the_same_answer_to_the_same_prompt_is_one_example_on_all_the_evidence(talk: Any) -> None:
     one, two = talk.trace(QUESTION, "shipping"), talk.trace(QUESTION, "sales")
     first, second = talk.correct(one, "shipping"), talk.correct(two, "shipping")
-    examples, dropped = mine(talk.store, DEFAULT, "c1")
+    examples, dropped = mined(talk.store)
     assert [example.evidence for example in examples] == [(one, first, two, second)]
     assert examples[0].rejected == "sales"
     assert dropped == {"merged": 1}
 
 
-def test_mining_again_gives_the_same_examples(talk: Any) -> None:
-    talk.corrected(["a", "b", "c"], ["x", "y", "z"])
-    first, again, other = (mine(talk.store, DEFAULT, cycle)[0] for cycle in ("c1", "c1", "c2"))
-    assert [example.id for example in first] == [example.id for example in again]
-    assert not {example.id for example in first} & {example.id for example in other}
-
-
-def test_feedback_that_comes_between_a_crash_and_the_next_start_does_not_collide(talk: Any) -> None:
-    trace = talk.trace(QUESTION)
-    talk.correct(trace, "shipping", "ann")
-    before = only(talk.store)
-    talk.store.append(before)
-    talk.correct(trace, "shipping", "ben")
-    after = only(talk.store)
-    talk.store.append(after)
-    assert before.id != after.id
+def test_a_reply_that_only_was_compared_with_is_no_drop(talk: Any) -> None:
+    better, worse = talk.trace(QUESTION, "shipping"), talk.trace(QUESTION, "sales")
+    said = talk.prefer(better, worse)
+    finds, dropped = mined(talk.store)
+    assert [(one.chosen, one.rejected, one.origin, one.evidence, one.margin) for one in finds] == [
+        ("shipping", "sales", "comparison", (better, worse, said), 1.0)
+    ]
+    assert dropped == {}
