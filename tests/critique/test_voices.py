@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
-from tests.critique.sums import RIGHT, WRONG, Counting, opened, sum_item
+from langchain_core.outputs import ChatGeneration, ChatResult
+from tests.critique.sums import RIGHT, Counting, opened, sum_item
 
 from sharpen.critique.method import JUDGE, Call
 from sharpen.critique.quoting import about
@@ -110,10 +111,18 @@ def test_our_own_engine_behind_langchain_is_asked_in_one_batch() -> None:
 
 def test_a_chat_model_s_judgement_is_read_leniently() -> None:
     method = opened("cot", Counting())
-    judged = replies("**Yes.**", "I would say no, because", "8/10", "Perhaps")
-    object.__setattr__(method.scene, "judge", ChatVoice(judged))
+    said = ("**Yes.**", "I would say no, because", "8/10", "Perhaps")
     items = [sum_item(str(number)) for number in range(4)]
-    calls = [Call(item, "judge", about(item.messages, WRONG, JUDGE)) for item in items]
+    calls = [Call(item, "judge", about(item.messages, f"answer {item.trace_id}", JUDGE)) for item in items]
+
+    class Judge(GenericFakeChatModel):
+        """Say to each answer what belongs to it, whichever of a batch is asked first."""
+
+        def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+            number = int(messages[-1].content.partition("> answer ")[2].partition("\n")[0])
+            return ChatResult(generations=[ChatGeneration(message=AIMessage(said[number]))])
+
+    object.__setattr__(method.scene, "judge", ChatVoice(Judge(messages=iter([]))))
     assert method.judge(calls) == [1.0, 0.0, 0.8, None]
     assert "unparsable" in (items[3].steps[0].error or "")
     assert [item.steps[0].tokens for item in items] == [1, 5, 1, 1]
@@ -127,6 +136,19 @@ def test_another_model_can_be_the_critic_of_our_answers() -> None:
     method.run([one])
     assert (one.revision, one.stop_reason) == (RIGHT, "agreed")
     assert len(engine.asked) == 1
+
+
+def test_each_part_can_be_played_by_another_model() -> None:
+    """The configuration names who acts, who criticises and who judges."""
+    spec = "tests.critique.test_voices:make_critic"
+    engine = Counting()
+    for key, who in (("actor", "actor"), ("critic", "critic"), ("judge", "judge")):
+        scene = opened("cot", engine, **{key: spec}).scene
+        others = {"actor": scene.actor, "critic": scene.critic, "judge": scene.judge}
+        played = {name for name, voice in others.items() if isinstance(voice, ChatVoice)}
+        assert played == ({"critic", "judge"} if who == "critic" else {who})
+    with pytest.raises(ConfigError, match=r"\[critique\] judge = 'gpt'"):
+        opened("cot", engine, judge="gpt")
 
 
 def test_the_engine_falls_back_to_one_by_one() -> None:

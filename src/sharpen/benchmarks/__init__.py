@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import platform
+import subprocess
 from pathlib import Path
 
 from sharpen.errors import ConfigError
@@ -36,6 +37,23 @@ def publish(figures: dict[str, object], json_path: Path | None) -> None:
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(text + "\n", encoding="utf-8")
+
+
+def sources() -> dict[str, object]:
+    """Return the commit that is measured and the files that differ from it; nothing outside a checkout."""
+
+    def git(*words: str) -> list[str]:
+        folder = Path(__file__).parent.parent
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.splitlines()
+
+    try:
+        return {
+            "commit": git("rev-parse", "HEAD")[0],
+            "uncommitted": [one[3:] for one in git("status", "-s", "--", ".")],
+        }
+    except (OSError, IndexError, subprocess.SubprocessError):
+        return {}
 
 
 def machine(*packages: str) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Does it help to look twice? Every critique method on the same drafts, within the same number of tokens.
 
-In: the weights, suites, cases per suite, tokens per case. Out: per method and suite the score of draft and revision,
-what it cost, and how many answers became better and worse. Must not know which method ought to win.
+In: the weights, suites, cases per suite, tokens per case. Out: per method the score of draft and revision, what it
+cost, and how many answers became better and worse, over all suites and on each; and how well the model tells its own
+right answers from its wrong ones. Must not know which method ought to win.
 
 The model answers each case once; every method gets that draft and the same budget of written tokens. Draft and
 revision are read by the same reader (the named answer, or else the last number), so that only a better answer counts
@@ -15,15 +16,17 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from sharpen import console
-from sharpen.benchmarks import publish
+from sharpen.benchmarks import machine, publish, sources
 from sharpen.config import SMOLLM2, Config, parse
 from sharpen.critique.constitution import load_constitution
+from sharpen.critique.gap import judged, weigh
 from sharpen.critique.item import ACCEPTED, Item
 from sharpen.critique.method import Scene
 from sharpen.critique.methods import METHODS
@@ -33,7 +36,7 @@ from sharpen.durable import write_text
 from sharpen.errors import ConfigError
 from sharpen.models.engine import Engine, Request
 from sharpen.records import Case, Message, content_hash
-from sharpen.stats import mean_interval
+from sharpen.stats import Interval, mean_interval, paired_difference
 from sharpen.verify.cases import make_case
 from sharpen.verify.scorers import last_number
 from sharpen.verify.suites import Suite, load_suite
@@ -43,11 +46,15 @@ GYM = (
     "reasoning-gym:letter_counting?min_words=2&max_words=3",
 )
 DATA = {"AddSub": "arith_wordproblems/AddSub.json", "SVAMP": "svamp/SVAMP.json"}
-CASES, TOKENS = 100, 512  # chosen: shares are known to about 10 points; a budget of three long steps
+CASES, TOKENS = 16, 256  # chosen: done in about 40 minutes on two busy cores; four suites give 64 answers per method
+ROUNDS = SAMPLES = 3  # chosen: a share of the budget is still a short chain of thought
+GAP_TIMES = 2  # chosen: judging costs a fraction of revising, so the gap is measured on more answers
 DRAFT_TOKENS = 96
 BATCH = 32
 FOLDER = Path(".sharpen") / "bench" / "critique"
 VERSION = "base"
+Row = dict[str, Any]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,23 @@ class Bench:
     tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A suite's cases with the model's own answers, and how sure it is of each, by case id."""
+
+    suite: Suite
+    cases: Sequence[Case]
+    drafts: Sequence[str]
+    sure: Mapping[str, float | None]
+
+
+class Measured(TypedDict):
+    """What was found."""
+
+    methods: list[dict[str, object]]
+    gap: list[dict[str, object]]
+
+
 def measure(
     base: str = SMOLLM2, cases: int = CASES, tokens: int = TOKENS, folder: Path = FOLDER, specs: Sequence[str] = ()
 ) -> dict[str, object]:
@@ -70,15 +94,19 @@ def measure(
     """
     from sharpen.models.transformers_engine import TransformersEngine
 
-    config = parse({"base": base, "critique": {"max_tokens": tokens, "max_s": 3600.0, "rounds": 3, "samples": 4}})
+    # Looked at before it runs: that is what is measured.
+    measured_on = sources() | {"machine": machine("torch", "transformers", "langgraph")}
+    settings = {"max_tokens": tokens, "max_s": 3600.0, "rounds": ROUNDS, "samples": SAMPLES}
+    config = parse({"base": base, "critique": settings})
     engine = TransformersEngine.open(config)
     engine.load(VERSION, None)
     bench = Bench(engine, config, folder, cases, tokens)
-    suites = [load_suite(spec, size=cases) for spec in specs or GYM]
+    suites = [load_suite(spec, size=GAP_TIMES * cases) for spec in specs or GYM]
     data = os.environ.get("SHARPEN_DATA")
     suites += [read_data(name, Path(data)) for name in DATA] if data and not specs else []
     try:
-        rows = list(compare(bench, suites))
+        with console.board() as board:
+            measured = compare(bench, suites, board)
     finally:
         engine.close()
     return {
@@ -86,31 +114,46 @@ def measure(
         "base": base,
         "cases_per_suite": cases,
         "tokens_per_case": tokens,
-        "methods": rows,
+        "settings": settings,
+        **measured,
+        **measured_on,
     }
 
 
-def compare(bench: Bench, suites: Sequence[Suite]) -> Iterable[dict[str, object]]:
-    """Yield a row per suite and method, and say how far it is."""
-    started, total, done, measured = time.monotonic(), len(suites) * len(METHODS), 0, 0
+def compare(bench: Bench, suites: Sequence[Suite], on_progress: Progress = lambda name, done, total: None) -> Measured:
+    """Return per method what became of all answers and of those of each suite; and the gap, per suite and over all."""
+    steps, done = len(suites) * (len(METHODS) + 1), 0
+    told = "critique"
+    on_progress(told, done, steps)
+    rows: dict[str, list[Row]] = {name: [] for name in METHODS}
+    asked = []
     for suite in suites:
-        cases = sorted(suite.cases, key=lambda case: case.id)[: bench.cases]
-        drafts: list[str] | None = None
+        known = sorted(suite.cases, key=lambda case: case.id)[: GAP_TIMES * bench.cases]
+        drafts = _kept(bench, suite, known, "drafts", lambda s=suite, k=known: _drafts(bench, s, k))
+        sure = _kept(bench, suite, known, "judge", lambda k=known, d=drafts: _judged(bench, k, d))
+        asked.append(Asked(suite, known, drafts, sure))
+        on_progress(told, done := done + 1, steps)
+        cases = known[: bench.cases]
         for name in METHODS:
-            path = bench.folder / suite.name / f"{name}-{_key(bench, suite, cases)}.json"
-            if path.exists():
-                row: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-            else:
-                drafts = drafts if drafts is not None else _drafts(bench, suite, cases)
-                row = _row(bench, name, suite, cases, drafts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_text(path, json.dumps(row, indent=1))
-                measured += 1
-            done += 1
-            pace_s = (time.monotonic() - started) / max(1, measured)
-            left_s = (total - done) * pace_s if measured else 0.0
-            console.err.print(f"{done}/{total}  {name} on {suite.name}  about {left_s / 60:.0f} min left")
-            yield row
+            row = _kept(bench, suite, cases, name, lambda n=name, s=suite, c=cases, d=drafts: _row(bench, n, s, c, d))
+            rows[name].append(row)
+            on_progress(told, done := done + 1, steps)
+    return {"methods": [_summary(name, rows[name]) for name in METHODS], "gap": gaps(asked)}
+
+
+def gaps(asked: Sequence[Asked]) -> list[dict[str, object]]:
+    """Return how well the model tells its right drafts from its wrong ones: on each suite, and on all of them."""
+    told = []
+    for group in [*([one] for one in asked), *([asked] if len(asked) > 1 else [])]:
+        owners = {case.id: ReadSuite(one.suite) for one in group for case in one.cases}
+        name = group[0].suite.name if len(group) == 1 else "all"
+        cases = [case for one in group for case in one.cases]
+        suite = Suite(name, tuple(cases), grader=lambda case, reply, by=owners: (by[case.id].score(case, reply), None))
+        drafts = [draft for one in group for draft in one.drafts]
+        items = [Item(case.id, case.messages, draft) for case, draft in zip(cases, drafts, strict=True)]
+        found = weigh(suite, cases, items, {name: sure for one in group for name, sure in one.sure.items()})
+        told.append({**asdict(found), "allows_labels": found.allows_labels, "verdict": found.verdict})
+    return told
 
 
 def read_data(name: str, folder: Path) -> Suite:
@@ -133,57 +176,81 @@ def _asked(row: dict[str, Any]) -> tuple[str, str]:
     return f"{body}{'' if body.endswith(('.', '?', '!')) else '.'} {row['Question'].strip()}", str(row["Answer"])
 
 
-def _key(bench: Bench, suite: Suite, cases: Sequence[Case]) -> str:
+def _kept(bench: Bench, suite: Suite, cases: Sequence[Case], name: str, made: Callable[[], Any]) -> Any:
+    """Return what is kept under this name for these cases and settings; make and keep it where there is nothing."""
     settings = bench.config.critique.model_dump()
-    return content_hash(
+    digest = content_hash(
         (bench.engine.base_digest, suite.name, [case.id for case in cases], settings, DRAFT_TOKENS, BATCH)
     )
+    path = bench.folder / suite.name / f"{name}-{digest}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    found = made()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(found, indent=1))
+    return found
 
 
 def _drafts(bench: Bench, suite: Suite, cases: Sequence[Case]) -> list[str]:
     """Return the model's own answers; kept, so that every method starts from the same ones."""
-    path = bench.folder / suite.name / f"drafts-{_key(bench, suite, cases)}.json"
-    if path.exists():
-        kept: list[str] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
     replies = bench.engine.generate([Request(case.messages, DRAFT_TOKENS) for case in cases], VERSION)
-    drafts = [reply.text.strip() for reply in replies]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(drafts, indent=1))
-    return drafts
+    return [reply.text.strip() for reply in replies]
 
 
-def _row(bench: Bench, name: str, suite: Suite, cases: Sequence[Case], drafts: Sequence[str]) -> dict[str, object]:
+def _judged(bench: Bench, cases: Sequence[Case], drafts: Sequence[str]) -> dict[str, float | None]:
+    """Return how sure the model is that each of its drafts is right."""
+    method = METHODS["reflexion"](Scene.of(bench.config, bench.engine, VERSION))
+    return judged(method, [Item(case.id, case.messages, draft) for case, draft in zip(cases, drafts, strict=True)])
+
+
+def _row(bench: Bench, name: str, suite: Suite, cases: Sequence[Case], drafts: Sequence[str]) -> Row:
     method_type, read = METHODS[name], ReadSuite(suite)
     parts: dict[str, Any] = {"suite": read.suite, "tools": {"calculator": calculator}}
     parts["constitution"] = tuple(load_constitution().principle)
     method = method_type(Scene.of(bench.config, bench.engine, VERSION, **parts))
     items = [
         Item(case.id, case.messages, draft, case=case if method_type.needs_verifier else None, choices=case.choices)
-        for case, draft in zip(cases, drafts, strict=True)
+        for case, draft in zip(cases, drafts, strict=False)
     ]
     started = time.perf_counter()
     for first in range(0, len(items), BATCH):
         method.run(items[first : first + BATCH])
-    pairs = [
-        (read.score(case, item.draft), read.score(case, item.revision or item.draft))
-        for case, item in zip(cases, items, strict=True)
-    ]
-    before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    written = sum(item.tokens for item in items)
     return {
-        "name": name,
         "suite": suite.name,
-        "uses_verifier": method_type.needs_verifier,
-        "draft": _interval(before),
-        "revision": _interval(after),
-        "tokens": written,
-        "tokens_per_case": round(written / len(items), 1),
-        "prompt_tokens": sum(item.prompt_tokens for item in items),
+        "before": [read.score(case, item.draft) for case, item in zip(cases, items, strict=True)],
+        "after": [read.score(case, item.revision or item.draft) for case, item in zip(cases, items, strict=True)],
+        "tokens": [item.tokens for item in items],
+        "prompt_tokens": [item.prompt_tokens for item in items],
+        "stopped": dict(Counter(item.stop_reason for item in items)),
+        "failed": sum(item.error is not None for item in items),
         "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _summary(name: str, rows: Sequence[Row]) -> dict[str, object]:
+    """Return one method's figures over all suites, and under `suites` those of each."""
+    total: dict[str, object] = {"name": name, "uses_verifier": METHODS[name].needs_verifier, **_figures(rows)}
+    return total | {"suites": [{"suite": row["suite"], **_figures([row])} for row in rows]}
+
+
+def _figures(rows: Sequence[Row]) -> dict[str, object]:
+    before, after, tokens, read = (
+        [one for row in rows for one in row[key]] for key in ("before", "after", "tokens", "prompt_tokens")
+    )
+    pairs = list(zip(before, after, strict=True))
+    return {
+        "draft": _interval(mean_interval(before)),
+        "revision": _interval(mean_interval(after)),
+        "gain": _interval(paired_difference(after, before), "difference"),
+        "tokens": sum(tokens),
+        "tokens_per_case": round(sum(tokens) / len(tokens), 1),
+        "most_tokens": max(tokens),
+        "prompt_tokens": sum(read),
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
         "better_share": round(sum(new > old for old, new in pairs) / len(pairs), 4),
         "worse_share": round(sum(new < old for old, new in pairs) / len(pairs), 4),
-        "failed": sum(item.error is not None for item in items),
+        "stopped": dict(sum((Counter(row["stopped"]) for row in rows), Counter[str]())),
+        "failed": sum(row["failed"] for row in rows),
     }
 
 
@@ -216,9 +283,8 @@ def read_answer(text: str, choices: Sequence[str] = ()) -> str:
     return str(number.numerator) if number.denominator == 1 else f"{float(number):.10g}"
 
 
-def _interval(scores: Sequence[float]) -> dict[str, float]:
-    found = mean_interval(scores)
-    return {"score": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": found.n}
+def _interval(found: Interval, name: str = "score") -> dict[str, float]:
+    return {name: round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": found.n}
 
 
 def main() -> None:

@@ -62,8 +62,11 @@ class CritiqueSection(Section):
         "refine", "cot", "react", "reflexion", "tree_of_thought", "constitutional", "self_refine", "autogen_team"
     ] = Field(default="refine", description="the critique method")
     critic: str = Field(
-        default="self", description="who criticises and judges: self, openai:http://host/v1#model or module:attr"
+        default="self",
+        description="who criticises: self, openai:http://host/v1#model or module:attr, a LangChain chat model",
     )
+    actor: str = Field(default="self", description="who thinks and revises: self is the deployed version; or as critic")
+    judge: str = Field(default="", description="who says yes or no, as critic; empty: the critic")
     self_labels: Literal["never", "measured"] = Field(
         default="never", description="learn what only the model itself accepted: never, or where its gap allows it"
     )

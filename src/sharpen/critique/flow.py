@@ -6,6 +6,8 @@ them.
 Traces go through in portions, each written in one transaction. A cycle that was killed goes on with the first trace
 that has no Critique yet, and so finds the same portions again and ends with the same records as one that was not
 killed. What came in since then joins the last portion; what is written is never asked again.
+
+A trace whose critique of an earlier cycle still stands is not looked at again, see `standing.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from sharpen.critique.gap import SURE, judged, kept_gap
 from sharpen.critique.item import ACCEPTED, Item, record
 from sharpen.critique.method import Method, Scene
 from sharpen.critique.methods import find
+from sharpen.critique.standing import accepted, basis_of, carry, stands
 from sharpen.critique.tools import Tool, toolbox
 from sharpen.errors import BoundaryError
 from sharpen.failpoints import failpoint
@@ -47,6 +50,7 @@ def critique(
 ) -> list[Critique]:
     """Criticise every answered Trace as `version_id`, and return the Critiques in the order of the Traces.
 
+    The Critique of an earlier cycle is returned where it still stands.
     `tools` are those of `[critique] tools` that other parts bring, such as "knowledge"; `around` puts what is known
     around a question before it.
     Raises: ConfigError for a critic, tool or constitution that is not there; BoundaryError when more than
@@ -56,27 +60,36 @@ def critique(
     corrections = _corrections(store, config)
     earlier = store.find(Critique)
     done = {critique.trace_id: critique for critique in earlier if critique.cycle_id == cycle_id}
+    known = accepted(critique for critique in earlier if critique.cycle_id != cycle_id)
     reflections = {one.trace_id: one.reflections for one in earlier if one.cycle_id != cycle_id and one.reflections}
     recall = _recall(traces, corrections)
     method = open_method(config, engine, version_id, suite=suite, recall=recall, tools=tools)
+    basis = basis_of(method, version_id)
+    every = {
+        t.id: _item(t, corrections.get(t.id), suite, reflections.get(t.id, ())) for t in traces if t.id not in done
+    }
+    standing = {name: known[name] for name, item in every.items() if stands(method, item, known.get(name), basis)}
+    _learn(recall, traces, standing)
     _learn(recall, traces, done)
-    waiting = [trace for trace in traces if trace.id not in done]
-    first = len(traces) - len(waiting)
+    waiting = [trace for trace in traces if trace.id not in done and trace.id not in standing]
+    settled = len(standing)
+    first = len(traces) - len(waiting) - settled
     for start in range(0, len(waiting), PORTION):
         portion = waiting[start : start + PORTION]
-        items = [_item(trace, corrections.get(trace.id), suite, reflections.get(trace.id, ())) for trace in portion]
+        items = [every[trace.id] for trace in portion]
         for item in items:
             item.messages = around(item.messages)
         method.run(items, seed=int(content_hash((config.seed, cycle_id, first + start), 8), 16))
         _label(method, items, suite, version_id)
-        written = {item.trace_id: record(item, cycle_id=cycle_id, method=method.name) for item in items}
+        carry(method, items, known)
+        written = {one.trace_id: record(one, cycle_id=cycle_id, method=method.name, basis=basis) for one in items}
         failpoint("critique.before_write")
         store.append(*written.values())
         failpoint("critique.after_write")
         done |= written
         _learn(recall, portion, written)  # what was found in this portion helps the next
-        on_progress(first + start + len(portion), len(traces))
-    critiques = [done[trace.id] for trace in traces]
+        on_progress(settled + first + start + len(portion), len(traces))
+    critiques = [done.get(trace.id) or standing[trace.id] for trace in traces]
     _check_errors(critiques, config.critique.max_error_share)
     return critiques
 

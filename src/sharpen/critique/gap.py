@@ -127,7 +127,8 @@ def _balanced(right_accepted: int, right: int, wrong_refused: int, wrong: int) -
 
 def kept_gap(method: Method, suite: Suite, *, folder: Path, name: str, cases: int = CASES, seed: int = 0) -> Gap:
     """Return the gap that is kept in `folder` under `name` and this suite's content; measure it where there is none."""
-    content = (name, suite.name, [case.id for case in suite.tier("train")], cases, seed, method.settings.critic)
+    who = method.settings.actor, method.settings.judge or method.settings.critic
+    content = (name, suite.name, [case.id for case in suite.tier("train")], cases, seed, who)
     path = folder / f"{content_hash(content)}.json"
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))

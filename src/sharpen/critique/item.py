@@ -96,13 +96,14 @@ class Item:
         return value
 
 
-def record(item: Item, *, cycle_id: str, method: str) -> Critique:
+def record(item: Item, *, cycle_id: str, method: str, basis: str | None = None) -> Critique:
     """Return the Critique of an item that is through; its id comes from the cycle and the trace."""
     return Critique(
         id=f"crt_{content_hash((cycle_id, item.trace_id))}",
         trace_id=item.trace_id,
         cycle_id=cycle_id,
         method=method,
+        basis=basis,
         steps=tuple(item.steps),
         draft=item.draft,
         draft_score=item.draft_score,

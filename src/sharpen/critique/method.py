@@ -57,13 +57,15 @@ class Scene:
 
     @classmethod
     def of(cls, config: Config, engine: Engine, version_id: str, **parts: Any) -> Self:
-        """Return the scene of the configuration: the engine acts; `[critique] critic` criticises and judges.
+        """Return the scene of the configuration: who acts, criticises and judges, unless `parts` bring them.
 
-        Raises: ConfigError for a critic that cannot be found.
+        Raises: ConfigError for somebody who cannot be found; MissingExtra.
         """
-        actor = parts.pop("actor", None) or EngineVoice(engine, version_id)
-        critic = parts.pop("critic", None) or open_voice(config.critique.critic, actor)
-        return cls(config, actor, critic, parts.pop("judge", None) or critic, **parts)
+        own, settings = EngineVoice(engine, version_id), config.critique
+        actor = parts.pop("actor", None) or open_voice(settings.actor, own, "actor")
+        critic = parts.pop("critic", None) or open_voice(settings.critic, own, "critic")
+        judge = parts.pop("judge", None) or (open_voice(settings.judge, own, "judge") if settings.judge else critic)
+        return cls(config, actor, critic, judge, **parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,19 +109,19 @@ class ChatVoice:
         return None
 
 
-def open_voice(spec: str, own: Voice) -> Voice:
+def open_voice(spec: str, own: Voice, key: str = "critic") -> Voice:
     """Return who `spec` names: "self" is `own`; "openai:http://host/v1#model"; "module:attr" is a LangChain chat model.
 
-    Raises: ConfigError; MissingExtra.
+    `key` is the key of the configuration that says so. Raises: ConfigError; MissingExtra.
     """
-    where = f"[critique] critic = '{spec}'"
+    where = f"[critique] {key} = '{spec}'"
     if spec == "self":
         return own
     if spec.startswith("openai:"):
         address, _, name = spec.removeprefix("openai:").partition("#")
         if not (address.startswith(("http://", "https://")) and name):
             raise ConfigError(
-                f"{where} needs an address and a model.", 'critic = "openai:http://127.0.0.1:8000/v1#name"'
+                f"{where} needs an address and a model.", f'{key} = "openai:http://127.0.0.1:8000/v1#name"'
             )
         key = os.environ.get(KEY_ENV, "none")
         chat = part("langchain_openai").ChatOpenAI

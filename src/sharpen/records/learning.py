@@ -45,6 +45,7 @@ class Critique(Record):
     trace_id: str = Field(description="the Trace it is about")
     cycle_id: str = Field(description="the cycle it was made in")
     method: str = Field(description="the critique method's name")
+    basis: str | None = Field(default=None, description="hash of version and settings; equal ones look alike again")
     steps: tuple[Step, ...] = Field(default=(), description="what was tried, in order; a tree by `Step.parent`")
     draft: str | None = Field(default=None, description="the reply that was criticised")
     draft_score: float | None = Field(
