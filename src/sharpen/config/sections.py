@@ -204,6 +204,10 @@ class PromotionSection(Section):
         default=0.2, ge=0, le=1, description="share of a generator's gate cases that are drawn anew each cycle"
     )
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
+    stop_on: list[Literal["diversity", "length", "real data", "kl", "judge gap", "contamination", "canaries"]] = Field(
+        default=["contamination", "canaries"],
+        description="signs on the cycle's page that hold a promotion when they alarm; the others are shown",
+    )
     canary: bool = Field(
         default=False, description="give a promoted challenger 5, 25, 50, then 100 % of the traffic, as [rollout] says"
     )
