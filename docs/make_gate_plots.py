@@ -1,7 +1,7 @@
 """Draw what `sharpen bench gate` measured, and write its table into 06-the-gate.md.
 
-In: 06-the-gate.json, as the benchmark wrote it (`sharpen bench gate --json docs/06-the-gate.json`). Out: two SVG files
-beside it, and the table between its marks. Must not measure anything.
+In: benchmarks/results/gate.json, as the benchmark wrote it (`sharpen bench gate --json benchmarks/results/gate.json`).
+Out: two SVG files beside the page, and the table between its marks. Must not measure anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from sharpen.promotion.rehearsal.report import table
 
 HERE = Path(__file__).parent
-FIGURES, PAGE = HERE / "06-the-gate.json", HERE / "06-the-gate.md"
+FIGURES, PAGE = HERE.parent / "benchmarks" / "results" / "gate.json", HERE / "06-the-gate.md"
 BEGIN, END = "<!-- table: docs/make_gate_plots.py -->", "<!-- end of table -->"
 INK, MUTED, ACCENT, RULE = "#1f2328", "#7a828e", "#0a6ebd", "#c62828"
 WIDTH, ROW, LEFT, RIGHT = 720, 30, 270, 90
@@ -21,7 +21,7 @@ WIDTH, ROW, LEFT, RIGHT = 720, 30, 270, 90
 
 def errors(figures: dict[str, Any]) -> str:
     """Draw the share of lives with a false promotion, with its upper bound, against alpha."""
-    kinds, most = figures["false_promotion_by_kind"], 1.4 * figures["alpha"]
+    kinds, most = figures["detail"]["false_promotion"], 1.4 * figures["alpha"]
 
     def x(share: float) -> float:
         return LEFT + share / most * (WIDTH - LEFT - RIGHT)
@@ -49,7 +49,7 @@ def cases(figures: dict[str, Any]) -> str:
         return LEFT + ratio / 1.2 * (WIDTH - LEFT - RIGHT)
 
     parts, y = [], 50
-    for cycle, one in figures["cases_ratio_by_effect"].items():
+    for cycle, one in figures["detail"]["cases_ratio"].items():
         for effect in ("0", "0.5", "1", "2"):
             parts += [
                 _text(0, y + 4, f"cycle {cycle}: {effect} times the declared effect"),

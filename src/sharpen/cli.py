@@ -18,6 +18,7 @@ from sharpen import console
 from sharpen.children import die_with_parent
 from sharpen.config import DEFAULT_PATH, Config, load, render
 from sharpen.errors import ConfigError, SharpenError
+from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
 from sharpen.rollout_cli import app as rollout_app
 from sharpen.rollout_cli import monitor
@@ -29,7 +30,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
 app.add_typer(memory_app, name="memory")
 app.add_typer(rollout_app, name="rollout")
-app.command()(monitor)
+for verb in (monitor, judge, report, outside, mark):
+    app.command()(verb)
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -145,7 +147,7 @@ def cycle(
         return
     console.out.print(console.cycle_table(done))
     if done.verdict:
-        console.out.print(console.verdict_table(done.verdict))
+        console.out.print(console.report(done.verdict))
 
 
 @app.command()
@@ -175,40 +177,15 @@ _stage_verb("promote", "Put the challenger before the gate.")
 
 
 @app.command()
-def judge(
-    gold: Annotated[Path, typer.Argument(help="JSONL: prompt, reply, good; optional reference, group, author")],
-    rubric: Annotated[str, typer.Option(help="what is judged: helpfulness, safety, ...")] = "helpfulness",
-    config: ConfigOption = DEFAULT_PATH,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure the configured judge on replies that people have judged: may it label and gate, or only advise?"""
-    from sharpen.loop import Loop
-    from sharpen.verify.judge_gold import read_gold
-    from sharpen.verify.judge_trials import try_judge
-    from sharpen.verify.judges import open_judge
-
-    rows = read_gold(gold)
-    with console.board() as board:
-        bench = Loop.open(config, board)
-        settings = bench.config.evaluation
-        found = open_judge(settings.judge, rubric, own=bench.champion)
-        trial = try_judge(found, rows, bench.store, days=settings.judge_days, on_progress=board)
-    if as_json:
-        console.out.print_json(trial.model_dump_json())
-    else:
-        console.out.print(console.trial_table(trial))
-    if trial.faults:
-        raise typer.Exit(1)
-
-
-@app.command()
 def show(
     record_id: Annotated[str | None, typer.Argument(help="a record's id; without one, an overview")] = None,
     config: ConfigOption = DEFAULT_PATH,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show one record, or an overview of the store."""
+    """Show one record, or an overview of the store. A verdict is shown in tables, see `sharpen report`."""
     from sharpen.overview import overview
     from sharpen.promotion.journal import Journal, check_journal
+    from sharpen.records import Verdict
     from sharpen.store import Store
 
     settings = load(config)
@@ -218,8 +195,12 @@ def show(
         console.warn(f"The store does not agree with its journal: {sound.told}.")
     if record_id is None:
         console.out.print(overview(store))
+        return
+    found = store.lookup(record_id)
+    if isinstance(found, Verdict) and not as_json:
+        console.out.print(console.report(found))
     else:
-        console.out.print_json(store.lookup(record_id).model_dump_json())
+        console.out.print_json(found.model_dump_json())
 
 
 @app.command()
@@ -258,32 +239,6 @@ def undo(
     deployment = go_back(Store.open(settings.store_url), Journal.open(settings.home), reason)
     follow(settings, deployment)
     console.out.print(f"[bold]{deployment.version_id}[/] serves again; gateways follow within a second.")
-
-
-@app.command()
-def outside(config: ConfigOption = DEFAULT_PATH) -> None:
-    """Ask outside evaluators about the last evaluation, and tell the tools of [tracking]. It decides nothing."""
-    from sharpen.evaluation.opinions import ask
-    from sharpen.evaluation.outside import mean
-    from sharpen.loop import Loop
-    from sharpen.records import ModelVersion, TrainingRun
-    from sharpen.tracking.mirrors import tell
-    from sharpen.verify.judges import open_judge
-
-    loop = Loop.open(config)
-    spec = loop.config.evaluation.judge or "engine"
-    found = ask(loop.config, loop.store, loop.target, lambda: open_judge(spec, "helpfulness", own=loop.champion))
-    console.out.print(console.opinions_table({arm: mean([one for one in (*found.own, *found.outside) if one.arm == arm])
-                                              for arm in ("champion", "challenger")}))  # fmt: skip
-    for error in found.failed.values():
-        console.complain(error)
-    version = loop.store.get(ModelVersion, found.verdict.challenger_id)
-    run = loop.store.get(TrainingRun, version.run_id) if version.run_id else None
-    scores = (*found.own, *found.outside)
-    for line in tell(loop.config, loop.target.cases, scores, version, run=run, means=found.verdict.means):
-        console.out.print(line)
-    if found.failed:
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -6,11 +6,11 @@ In: numbers and records. Out: text on the terminal. Must not know how they came 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpen.errors import SharpenError
-from sharpen.records import Cycle, JudgeTrial, Verdict
+from sharpen.records import Comparison, Cycle, JudgeTrial, Verdict, Vital
 
 out = Console()
 err = Console(stderr=True)
@@ -77,16 +77,81 @@ def complain(error: SharpenError) -> None:
         err.print(f"  [bold]→[/] {_plain(error.next_step)}", highlight=False)
 
 
+_STATES = {"passed": "green", "open": "yellow", "futile": "yellow", "unarmed": "magenta", "failed": "red"}
+_SIGNS = {"ok": "green", "warn": "yellow", "alarm": "red", "unmeasured": "dim"}
+
+
 def verdict_table(verdict: Verdict) -> Table:
-    """Return the gate's comparisons as a table."""
+    """Return the gate's comparisons as a table: a row per claim, every guard and group among them."""
     table = Table(title=verdict.reason, title_justify="left", title_style="bold")
-    for column in ("challenger against", "on", "cases", "challenger", "other", "difference", "interval", "p"):
-        table.add_column(column, justify="left" if column in ("challenger against", "on") else "right")
+    words = ("what is claimed", "on", "against", "state")
+    for column in (
+        "what is claimed",
+        "on",
+        "against",
+        "cases",
+        "ours",
+        "other",
+        "difference",
+        "interval",
+        "p",
+        "state",
+    ):
+        table.add_column(column, justify="left" if column in words else "right")
     for one in verdict.comparisons:
+        cases = f"{one.n} of {one.planned}" if one.planned > one.n else str(one.n)
         table.add_row(
-            one.against.replace("_", "-"), one.suite, str(one.n), f"{one.challenger:.1%}", f"{one.other:.1%}",
-            f"{100 * one.effect:+.1f}", f"{100 * one.low:+.1f} … {100 * one.high:+.1f}", f"{one.p_value:.2g}",
+            _claimed(one), f"{one.suite} \\[{one.group}]" if one.group else one.suite, one.against.replace("_", "-"),
+            cases, f"{one.challenger:.1%}", f"{one.other:.1%}", f"{100 * one.effect:+.1f}",
+            f"{100 * one.low:+.1f} … {100 * one.high:+.1f}", f"{one.p_value:.2g}",
+            Text(one.state, _STATES.get(one.state, "")),
         )  # fmt: skip
+    return table
+
+
+def _claimed(one: Comparison) -> str:
+    """Return a claim in words; a guard's says what it may lose, and what its cases can resolve."""
+    points = f"{100 * abs(one.boundary):g}"
+    if one.claim == "floor":
+        return f"mean above {points} %"
+    if one.claim == "not_worse":
+        reach = "" if one.resolves is None else f", resolves {100 * one.resolves:.1f}"
+        return f"loses less than {points}{reach}"
+    return f"gains more than {points}" if one.boundary else "gains"
+
+
+def report(verdict: Verdict) -> Group:
+    """Return all that is known of a decision: claims, controls, the number to report, the cycle's page."""
+    parts: list[RenderableType] = [verdict_table(verdict)]
+    if verdict.comparisons:
+        budget = f" of {verdict.alpha:g}" if verdict.alpha is not None else ""
+        parts.append(f"Attempt {verdict.attempt}, alpha spent {verdict.alpha_spent:.4f}{budget}.")
+    if verdict.unarmed:
+        parts.append(Text(f"Unarmed, too few cases for their margin: {', '.join(verdict.unarmed)}.", "magenta"))
+    if verdict.controls:
+        told = ", ".join(f"{name}: {share:.1%}" for name, share in verdict.controls.items())
+        parts.append(f"Controls that came through, at alpha {verdict.alpha_spent:.4f}: {told}.")
+    if verdict.more_cases:
+        parts.append(f"{verdict.more_cases:,} more cases would probably decide.")
+    if (found := verdict.published) is not None:
+        parts.append(
+            f"To report: {100 * found.effect:+.1f} points on {found.n} vault cases that decided nothing "
+            f"({found.level:.0%} interval {100 * found.low:+.1f} … {100 * found.high:+.1f})."
+        )
+    if verdict.vitals:
+        parts.append(vitals_table(verdict.vitals))
+    return Group(*parts)
+
+
+def vitals_table(vitals: Sequence[Vital]) -> Table:
+    """Return the cycle's page: signs of collapse, of judge hacking and of leaks."""
+    table = Table(title="the cycle's page", title_justify="left", title_style="bold")
+    for column in ("sign", "value", "warn", "alarm", "state", "stands on"):
+        table.add_column(column, justify="right" if column in ("value", "warn", "alarm") else "left")
+    for one in vitals:
+        value = "" if one.value is None else f"{one.value:.3g}"
+        state = Text(one.state, _SIGNS[one.state])
+        table.add_row(_plain(one.name), value, f"{one.warn:.3g}", f"{one.alarm:.3g}", state, _plain(one.note))
     return table
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sharpen.errors import Refused
 from sharpen.evaluation.arms import Arm
+from sharpen.evaluation.checkup import check_up
 from sharpen.ledger import Facts
 from sharpen.promotion.claims import Design, claims, design
 from sharpen.promotion.gate import compare, decide
@@ -18,7 +19,7 @@ from sharpen.promotion.plan import Plan
 from sharpen.promotion.samples import Samples
 from sharpen.promotion.sequential import stand
 from sharpen.promotion.weigh import terms_of
-from sharpen.records import Score, Verdict, content_hash
+from sharpen.records import Example, Score, Snapshot, Verdict, Vital, content_hash
 from sharpen.workbench import Workbench
 
 log = logging.getLogger("sharpen.court")
@@ -46,8 +47,9 @@ class Court(Workbench):
         attempt: int,
         earlier: Sequence[Verdict] = (),
         plan: Plan | None = None,
+        vitals: Sequence[Vital] = (),
     ) -> Verdict:
-        """Put the scores of an evaluation before the gate."""
+        """Put the scores of an evaluation before the gate, with the cycle's page."""
         suites = _by_suite(scores)
         return decide(
             cycle_id=cycle_id,
@@ -62,6 +64,25 @@ class Court(Workbench):
             digests=self.suite_digests(),
             plan=plan,
             earlier=earlier,
+            vitals=vitals,
+            seed=self.config.seed,
+        )
+
+    def vitals(self, facts: Facts, evaluation_id: str) -> list[Vital]:
+        """Return the cycle's page on the challenger: signs of collapse, of judge hacking and of leaks."""
+        arms = _by_suite(self.store.find(Score, subjects=[evaluation_id])).get(self.target.name, {})
+        snapshot = self.store.get(Snapshot, facts["snapshot_id"])
+        for version_id in (facts["version_id"], self.first_version_id):
+            self.ready(version_id)
+        suites = [self.target, *self.guards]
+        return check_up(
+            self.target,
+            arms,
+            self.store.find(Example, ids=snapshot.example_ids),
+            engine=self.engine,
+            measured=suites,
+            marks=[self.mark_of(suite.name) for suite in suites],
+            held_out_scorer=self.config.evaluation.held_out_scorer,
             seed=self.config.seed,
         )
 

@@ -17,7 +17,8 @@ from functools import cached_property
 from sharpen.court import Court
 from sharpen.critique.flow import critique
 from sharpen.curation.snapshot import build_snapshot, to_rows
-from sharpen.errors import ChampionChanged, ConfigError, Refused, TrackerError
+from sharpen.errors import ChampionChanged, ConfigError, Refused
+from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT
 from sharpen.ledger import Facts, Ledger, Step
 from sharpen.memory.context import Context
 from sharpen.memory.keep import keep_critiques, keep_feedback, keep_promoted
@@ -35,12 +36,14 @@ from sharpen.records import (
     StageTime,
     TrainingRun,
     Verdict,
+    Vital,
     content_hash,
 )
-from sharpen.tracking.mlflow import MlflowMirror
+from sharpen.tracking.mirrors import tell
 from sharpen.training.launch import train
 
 log = logging.getLogger("sharpen.loop")
+TOLD = (CHALLENGER, CHAMPION, IN_CONTEXT)  # arms whose every answer other tools are shown
 
 
 class Loop(Court):
@@ -114,7 +117,8 @@ class Loop(Court):
             waiting = self.waiting(facts, evaluation_id) if share < 1 else frozenset()
             if not waiting:
                 break
-        return {"evaluation_id": evaluation_id}
+        page = [one.model_dump(mode="json") for one in self.vitals(facts, evaluation_id)]
+        return {"evaluation_id": evaluation_id, "vitals": page}
 
     def _promote(self, facts: Facts) -> Facts:
         """Put the challenger before the gate, and deploy it if it passes."""
@@ -126,7 +130,9 @@ class Loop(Court):
             verdict = hold(**names, attempt=attempt, reason=facts["hold"])
         else:
             scores = self.store.find(Score, subjects=[facts["evaluation_id"]])
-            verdict = self.judge(scores, attempt=attempt, earlier=earlier, plan=facts.get("plan"), **names)
+            page = [Vital.model_validate(one) for one in facts.get("vitals", ())]
+            plan = facts.get("plan")
+            verdict = self.judge(scores, attempt=attempt, earlier=earlier, plan=plan, vitals=page, **names)
         if verdict.decision == "promote":
             verdict = self.published(verdict)
         enter(self.store, self.journal, verdict)
@@ -147,21 +153,22 @@ class Loop(Court):
         return True
 
     def _track(self, facts: Facts) -> Facts:
-        """Tell MLflow. It mirrors what the store owns: if it is away, the cycle is no worse for it."""
-        if not self.config.tracking.mlflow or facts["run_id"] is None:
-            return {"tracked": False}
-        run = self.store.get(TrainingRun, facts["run_id"])
-        version = self.store.get(ModelVersion, facts["version_id"])
+        """Tell the tools of [tracking]. They mirror what the store owns: is one away, the cycle is no worse for it."""
+        if facts["run_id"] is None:
+            return {"tracked": []}
         verdict = self.store.get(Verdict, facts["verdict_id"])
-        try:
-            mirror = MlflowMirror(self.config.home)
-            mirror.record_run(run, version, verdict.means, {"verdict": verdict.decision, "cycle": facts["cycle_id"]})
-            deployment = self.store.champion()
-            mirror.set_aliases(deployment.version_id, deployment.previous_id)
-        except TrackerError as error:
-            log.warning("MLflow was not told: %s", error)
-            return {"tracked": False}
-        return {"tracked": True}
+        scores = self.store.find(Score, subjects=[facts["evaluation_id"]]) if facts["evaluation_id"] else []
+        told = tell(
+            self.config,
+            self.target.cases,
+            [one for one in scores if one.suite == self.target.name and one.arm in TOLD],
+            self.store.get(ModelVersion, facts["version_id"]),
+            run=self.store.get(TrainingRun, facts["run_id"]),
+            means=verdict.means,
+            tags={"verdict": verdict.decision, "cycle": facts["cycle_id"]},
+            serves=self.store.champion(),
+        )
+        return {"tracked": told}
 
     def train_on(self, snapshot: Snapshot, *, parent_id: str) -> tuple[TrainingRun, ModelVersion]:
         """Train an adapter on a snapshot, in a child process; our own model makes room for it."""

@@ -30,6 +30,7 @@ from sharpen.promotion.registry import register_base
 from sharpen.records import Case, Deployment, Example, Feedback, Memory, Message, ModelVersion, Score, Snapshot, Trace
 from sharpen.store import Store
 from sharpen.tracking.mlflow import MlflowMirror
+from sharpen.verify.contamination import canary
 from sharpen.verify.equipment import equip
 from sharpen.verify.generators import GENERATOR
 from sharpen.verify.suites import Suite, load_suite
@@ -188,6 +189,10 @@ class Workbench:
     def suite_digests(self) -> dict[str, str]:
         """Return the digest per suite: a suite that changed after training began shows here."""
         return {suite.name: suite.digest for suite in (self.target, *self.guards)}
+
+    def mark_of(self, suite: str) -> str:
+        """Return the canary that marks a suite of this deployment where it is published."""
+        return canary(suite, self.journal.key_for("canaries"))
 
     def held_out(self) -> list[Case]:
         """Return every case that training must not see."""

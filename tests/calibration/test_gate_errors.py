@@ -24,26 +24,29 @@ SHARE = 0.1  # of the full number of units: about a minute
 def check(found: dict[str, Any]) -> None:
     """Every promise, with room for the chance that the number of units leaves."""
     warnings.warn("\n" + table(found), stacklevel=1)  # of a test that passes, pytest -n 2 shows nothing else
-    alpha = found["alpha"]
+    alpha, detail = found["alpha"], found["detail"]
+    assert list(found) == ["false_promotion", "alpha", "power", "bias", "cases_ratio", "detail"]
+    assert list(found["false_promotion"]) == ["rate", "high"]
+    assert found["power"] == min(detail["power"].values())
     for name in NULLS:
-        one = found["false_promotion_by_kind"][name]
+        one = detail["false_promotion"][name]
         lives, count = one["lives"], round(one["rate"] * one["lives"])
         if count:  # refuted only if so many would come of alpha once in a hundred times
             assert 1 - _below(count, lives, alpha) > 0.01, name
         assert one["high"] == upper(count, lives)
     assert found["false_promotion"]["rate"] <= alpha
-    attempts = found["lives"]
+    attempts = detail["lives"]
     slack = 2.6 * math.sqrt(0.8 * 0.2 / attempts)
     for cycle in CYCLES:
-        assert found["power"][str(cycle)] >= 0.8 - slack, cycle
-    assert abs(found["bias"]) <= 0.005 + 2.6 * 0.0125 / math.sqrt(found["promotions"])  # se of a vault of 1,000 cases
-    assert found["bias_of_the_gates_own_number"] > found["bias"]
-    assert found["plain_rule"]["same 100 cases"]["per_promotion"] > 0.015
-    assert found["plain_rule"]["fresh 100 cases"]["per_life"] > 0.16
+        assert detail["power"][str(cycle)] >= 0.8 - slack, cycle
+    assert abs(found["bias"]) <= 0.005 + 2.6 * 0.0125 / math.sqrt(detail["promotions"])  # se of a vault of 1,000 cases
+    assert detail["bias_of_the_gates_own_number"] > found["bias"]
+    assert detail["plain_rule"]["same 100 cases"]["per_promotion"] > 0.015
+    assert detail["plain_rule"]["fresh 100 cases"]["per_life"] > 0.16
     assert found["cases_ratio"] <= 0.75
-    for name, one in found["planted"].items():
+    for name, one in detail["planted"].items():
         assert one["stopped"] / one["of"] >= 0.95 - 2.6 * math.sqrt(0.05 * 0.95 / one["of"]), name
-    assert found["clean_promoted"] >= 0.8
+    assert detail["clean_promoted"] >= 0.8
 
 
 def _below(count: int, trials: float, chance: float) -> float:
@@ -72,7 +75,7 @@ def test_all_of_it_in_full_size(tmp_path: Path) -> None:
     check(found)
     assert found["false_promotion"]["high"] <= found["alpha"]
     for cycle in CYCLES:
-        assert found["power"][str(cycle)] >= 0.8
+        assert found["detail"]["power"][str(cycle)] >= 0.8
     assert abs(found["bias"]) <= 0.005
-    for name, one in found["planted"].items():
+    for name, one in found["detail"]["planted"].items():
         assert one["stopped"] >= 285, name

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +47,23 @@ def test_the_capital_is_that_of_an_independent_slow_gambler(values: list[float],
     ones = [1.0] * len(values)
     ours = log_capital(values, ones, null, largest=1, expected=expected, spread=0.15)
     assert ours == pytest.approx(slow_capital(values, ones, null, 1, (expected, 0.15, 1.0)), abs=1e-9)
+
+
+CONFSEQ = json.loads((Path(__file__).parent / "samples" / "confseq.json").read_text())["paths"]
+
+
+@pytest.mark.parametrize("path", CONFSEQ, ids=[f"null {one['null']}, hoped {one['hoped']:g}" for one in CONFSEQ])
+def test_the_capital_is_that_of_confseq(path: dict[str, Any]) -> None:
+    """Written by confseq 0.0.11, whose authors wrote the paper; it has no build for the Python that we need.
+
+    Its aKelly bets estimate the variance around a running mean, ours around the null: hence the tolerance.
+    """
+    differences = path["differences"]
+    ours = log_capital(
+        differences, [1.0] * len(differences), path["null"], largest=1, expected=path["hoped"], spread=0.15
+    )
+    assert len(ours) == len(path["log_capital"]) >= 60
+    assert ours == pytest.approx(path["log_capital"], abs=0.01)
 
 
 def test_clusters_bet_as_one() -> None:

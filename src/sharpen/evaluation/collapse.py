@@ -1,14 +1,13 @@
-"""Signs that a model eats its own words, or has learned to please its judge: a page of numbers per cycle.
+"""Signs that a model eats its own words, has learned to please its judge, or has seen what it is asked.
 
 In: replies, vectors, log-probabilities, examples. Out: `Vital`, each with its limits. Must not know engines, the store,
-or what a promotion is: the page warns, the gate decides.
+or what follows from a sign.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,31 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from sharpen.errors import Refused
 from sharpen.memory.words import words
-from sharpen.records import Example, Score
+from sharpen.records import Example, Sign, Vital
 from sharpen.verify.contamination import Contamination
 
-State = Literal["ok", "warn", "block", "unmeasured"]
+State = Literal["ok", "warn", "alarm", "unmeasured"]
 
 # chosen, engineering defaults: a loss of 8 % of diversity is visible in samples, of 15 % in conversation.
-DIVERSITY_WARN, DIVERSITY_BLOCK = 0.92, 0.85
-LENGTH_WARN, LENGTH_BLOCK = 1.15, 1.30  # chosen: judges reward length long before readers notice 15 %
+DIVERSITY_WARN, DIVERSITY_ALARM = 0.92, 0.85
+LENGTH_WARN, LENGTH_ALARM = 1.15, 1.30  # chosen: judges reward length long before readers notice 15 %
 # chosen: around 1/phi = 0.618, the optimal weight of fresh data in He, Xu & Cheng 2025, arXiv:2502.18049
-REAL_WARN, REAL_BLOCK = 0.60, 0.30
-KL_WARN, KL_BLOCK = 0.25, 0.50  # chosen: nats per token over the whole life; half of it warns
+REAL_WARN, REAL_ALARM = 0.60, 0.30
+KL_WARN, KL_ALARM = 0.25, 0.50  # chosen: nats per token over the whole life; half of it warns
 GAP_ERRORS = 2.0  # chosen: about 2.5 % false alarms, one-sided
 MOST_REPLIES = 2000  # chosen: the Vendi score decomposes a matrix of this size in a second
-
-
-@dataclass(frozen=True)
-class Vital:
-    """One number of the page: a ratio, a share or a difference, what it is held against, and what it says."""
-
-    name: str
-    value: float | None
-    warn: float
-    block: float
-    state: State
-    note: str = ""
 
 
 def distinct_n(texts: Iterable[str], n: int = 2) -> float:
@@ -87,25 +74,19 @@ def word_vectors(texts: Sequence[str]) -> NDArray[np.float64]:
     return rows
 
 
-def kl_per_token(now: Sequence[Sequence[float]], first: Sequence[Sequence[float]]) -> tuple[float, float]:
+def kl_per_token(now: Sequence[float], first: Sequence[float], tokens: Sequence[int]) -> tuple[float, float]:
     """Return KL(now ‖ first) in nats per token, and its standard error over replies.
 
-    `now` and `first` are the log-probabilities that both versions give to each token of replies that *now* sampled, at
-    temperature 1: the mean of their difference estimates KL without bias.
-    Source: Schulman 2020, Approximating KL Divergence (the estimator k1). Raises: Refused on other lengths, or NaN.
+    `now` and `first` are the log-probabilities that both versions give to whole replies that *now* sampled at
+    temperature 1, `tokens` their lengths: the mean of the difference estimates KL without bias.
+    Source: Schulman 2020, Approximating KL Divergence (the estimator k1). Raises: Refused on NaN, or without tokens.
     """
-    sums, sizes = [], []
-    for mine, yours in zip(now, first, strict=True):
-        if len(mine) != len(yours) or not np.isfinite([*mine, *yours]).all():
-            raise Refused("KL needs the finite log-probabilities of the same tokens under both versions.")
-        sums.append(math.fsum(mine) - math.fsum(yours))
-        sizes.append(len(mine))
-    total = sum(sizes)
-    if total == 0:
-        raise Refused("There are no tokens to measure KL on.")
-    kl = math.fsum(sums) / total
-    residuals = [one - kl * size for one, size in zip(sums, sizes, strict=True)]  # of a ratio of means
-    return kl, math.sqrt(math.fsum(one * one for one in residuals)) / total
+    sums = np.asarray(now, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    sizes = np.asarray(tokens, dtype=np.float64)
+    if sizes.size == 0 or not np.isfinite(sums).all() or sizes.min() < 1:
+        raise Refused("KL needs finite log-probabilities of replies that have tokens.")
+    kl = float(sums.sum() / sizes.sum())
+    return kl, float(np.sqrt(((sums - kl * sizes) ** 2).sum()) / sizes.sum())  # of a ratio of means
 
 
 def real_share(examples: Sequence[Example]) -> float:
@@ -127,73 +108,94 @@ def judge_gap(trained: Sequence[float], held_out: Sequence[float]) -> tuple[floa
     return float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(len(gaps))
 
 
-def page(
-    first: Sequence[Score],
-    now: Sequence[Score],
-    examples: Sequence[Example],
-    *,
-    contaminated: Sequence[Contamination] = (),
-    kl: tuple[float, float] | None = None,
-    gap: tuple[float, float] | None = None,
-) -> list[Vital]:
-    """Return a cycle's page from the first version's Scores, the challenger's on the same cases, and what it learned.
+def diversity(first: Sequence[str], now: Sequence[str], references: Sequence[str] = ()) -> list[Vital]:
+    """Compare how different the replies are with the first version's, all on the same cases.
 
-    Only cases that both answered are compared, so that both sides have equal amounts of text. KL and the gap between
-    judges need log-probabilities and a second judge; without them the page says that they are not measured.
+    Where the right answers are known and less different than those, as labels are, they are what is compared with.
     """
-    ours = {score.case_id: score.reply for score in now if score.reply}
-    pairs = [(score.reply, ours[score.case_id]) for score in first if score.reply and score.case_id in ours]
-    before, after = [one for one, _ in pairs][:MOST_REPLIES], [two for _, two in pairs][:MOST_REPLIES]
-    caught = sum(len(one.case_ids) for one in contaminated)
-    return [
-        *_diversity(before, after),
-        _length(before, after),
-        _at_least("real-data share", real_share(examples) if examples else None, REAL_WARN, REAL_BLOCK),
-        _at_most("KL to the first version", kl[0] if kl else None, KL_WARN, KL_BLOCK),
-        _gap(gap),
-        _at_most("contaminated cases", float(caught) if contaminated else None, 0.0, 0.0),
-    ]
-
-
-def _diversity(before: Sequence[str], after: Sequence[str]) -> list[Vital]:
-    """Compare diversity with the first version's: 1 is as diverse as at the start."""
+    first, now, references = first[:MOST_REPLIES], now[:MOST_REPLIES], references[:MOST_REPLIES]
     measures: dict[str, Callable[[Sequence[str]], float]] = {
-        "distinct-2": distinct_n,
-        "Vendi": lambda texts: vendi(word_vectors(texts)),
+        f"distinct-{n}": lambda texts, n=n: distinct_n(texts, n) for n in (1, 2, 3)
     }
+    measures["Vendi"] = lambda texts: vendi(word_vectors(texts))
     vitals = []
     for name, measure in measures.items():
-        was = measure(before) if before else 0.0
-        ratio = measure(after) / was if was else None
-        vitals.append(_at_least(f"{name}, now to first", ratio, DIVERSITY_WARN, DIVERSITY_BLOCK))
+        wanted = [found for texts in (first, references) if texts and (found := measure(texts))]
+        is_known = bool(now) and measure(now) > 0 and bool(wanted)
+        ratio = measure(now) / min(wanted) if is_known else None
+        note = f"on {len(now)} replies" if is_known else "the replies are too short or too few"
+        vitals.append(
+            _at_least("diversity", f"{name}, now to first", ratio, (DIVERSITY_WARN, DIVERSITY_ALARM), note)
+        )  # fmt: skip
     return vitals
 
 
-def _length(before: Sequence[str], after: Sequence[str]) -> Vital:
-    was, now = (sum(len(words(text)) for text in texts) for texts in (before, after))
-    ratio = now / was if was else None
-    # Replies that shrink are as suspect as those that grow: the larger of both ratios is held against the limits.
-    held = max(ratio, 1 / ratio) if ratio else ratio
-    state = _at_most("", held, LENGTH_WARN, LENGTH_BLOCK).state
-    return Vital("length, now to first", ratio, LENGTH_WARN, LENGTH_BLOCK, state)
+def length(first: Sequence[str], now: Sequence[str], references: Sequence[str] = ()) -> Vital:
+    """Compare the replies' length with the first version's; lengths between that and the right answers' are healthy."""
+    name, limits = "length, now to first", (LENGTH_WARN, LENGTH_ALARM)
+    sizes = [sum(len(words(text)) for text in texts) for texts in (first, references) if texts]
+    if not now or not sizes:
+        return _at_most("length", name, None, limits, "there are no replies of both versions")
+    mine = sum(len(words(text)) for text in now)
+    beyond = max(mine / max(sizes), min(sizes) / mine, 1.0)  # replies that shrink are as suspect as those that grow
+    found = _at_most("length", name, beyond, limits, f"on {len(now)} replies")
+    return found.model_copy(update={"value": round(mine / sizes[0], 4)})
 
 
-def _gap(gap: tuple[float, float] | None) -> Vital:
+def real_data(examples: Sequence[Example]) -> Vital:
+    """Hold the share of people's answers in the training weight against its limits."""
+    share = real_share(examples) if examples else None
+    return _at_least("real data", "real-data share", share, (REAL_WARN, REAL_ALARM), f"of {len(examples)} examples")
+
+
+def drift(kl: tuple[float, float] | None, note: str = "") -> Vital:
+    """Hold KL to the first version, and its standard error, against the budget of a life."""
+    told = f"± {kl[1]:.3f}, {note}" if kl else note
+    return _at_most("kl", "KL to the first version", kl[0] if kl else None, (KL_WARN, KL_ALARM), told)
+
+
+def hacking(trained: Sequence[float], held_out: Sequence[float], note: str = "") -> Vital:
+    """Hold the gain that only the judge of training sees against two errors; alarm where the other judge sees none."""
     name = "trained judge's gain minus held-out judge's"
-    if gap is None:
-        return Vital(name, None, 0.0, 0.0, "unmeasured")
-    value, error = gap
+    try:
+        value, error = judge_gap(trained, held_out)
+    except Refused as refusal:
+        return Vital(
+            sign="judge gap", name=name, value=None, warn=0.0, alarm=0.0, state="unmeasured", note=note or refusal.what
+        )
     limit = GAP_ERRORS * error
-    return Vital(name, value, limit, limit, "block" if value > limit and value > 0 else "ok", "limit: two errors")
+    is_odd = value > limit and value > 0
+    is_alone = float(np.mean(held_out)) <= 0
+    note = f"{note}; alarm: the held-out judge sees no gain at all".removeprefix("; ")
+    state: State = "alarm" if is_odd and is_alone else "warn" if is_odd else "ok"
+    return Vital(
+        sign="judge gap", name=name, value=round(value, 4), warn=round(limit, 4), alarm=round(limit, 4), state=state,
+        note=note,
+    )  # fmt: skip
 
 
-def _at_least(name: str, value: float | None, warn: float, block: float) -> Vital:
+def leaks(found: Contamination) -> Vital:
+    """Count a suite's held-out cases that training has seen: every one is too many."""
+    note = f"of {found.cases}: {found.runs} share 13 words, {found.near_duplicates} are nearly an example"
+    return _at_most("contamination", f"contaminated cases of {found.suite}", float(len(found.case_ids)), (0, 0), note)
+
+
+def canaries(hits: int, texts: int) -> Vital:
+    """Count the texts that hold a suite's canary: whoever wrote them has read a marked copy of the suite."""
+    return _at_most("canaries", "texts with a suite's canary", float(hits), (0, 0), f"of {texts} looked at")
+
+
+def _at_least(sign: Sign, name: str, value: float | None, limits: tuple[float, float], note: str = "") -> Vital:
+    found = _at_most(sign, name, None if value is None else -value, (-limits[0], -limits[1]), note)
+    return found.model_copy(update={"value": value and round(value, 4), "warn": limits[0], "alarm": limits[1]})
+
+
+def _at_most(sign: Sign, name: str, value: float | None, limits: tuple[float, float], note: str = "") -> Vital:
+    warn, alarm = limits
+    state: State = "ok"
     if value is None or not math.isfinite(value):
-        return Vital(name, None, warn, block, "unmeasured")
-    return Vital(name, value, warn, block, "block" if value < block else "warn" if value < warn else "ok")
-
-
-def _at_most(name: str, value: float | None, warn: float, block: float) -> Vital:
-    if value is None or not math.isfinite(value):
-        return Vital(name, None, warn, block, "unmeasured")
-    return Vital(name, value, warn, block, "block" if value > block else "warn" if value > warn else "ok")
+        value, state = None, "unmeasured"
+    elif value > warn:
+        state = "alarm" if value > alarm else "warn"
+    known = None if value is None else round(value, 4)  # digits that a repeated run keeps
+    return Vital(sign=sign, name=name, value=known, warn=warn, alarm=alarm, state=state, note=note)

@@ -21,10 +21,10 @@ from sharpen.promotion import controls
 from sharpen.promotion.claims import CHAMPION, Arms, Claim, Design, claims, title
 from sharpen.promotion.holdout import worn_out
 from sharpen.promotion.plan import Plan, bent, plan_hash, plan_of
-from sharpen.promotion.rule import Ruling, judge
+from sharpen.promotion.rule import Ruling, judge, stopped
 from sharpen.promotion.samples import Samples, Source
 from sharpen.promotion.weigh import MIN_CLUSTERS, Terms, quick_p, terms_of, weigh
-from sharpen.records import Comparison, Score, Verdict, content_hash
+from sharpen.records import Comparison, Score, Verdict, Vital, content_hash
 from sharpen.stats import paired_difference, sign_flip_p
 from sharpen.verify.pairing import pair
 
@@ -47,6 +47,7 @@ def decide(
     digests: Mapping[str, str] | None = None,
     plan: Plan | None = None,
     earlier: Sequence[Verdict] = (),
+    vitals: Sequence[Vital] = (),
     seed: int = 0,
 ) -> Verdict:
     """Decide whether the challenger becomes the champion.
@@ -54,8 +55,8 @@ def decide(
     Every suite holds the Scores of the arms champion and challenger on the same cases, targets in_context as well, and
     all of them first, where `first_id` is another version than the champion. `attempt` counts this deployment's tested
     decisions, from 1; `earlier` are its verdicts. `designs` says what the suites hold in full; without it, what was
-    scored is all there is. `plan` is what was declared before training began. A Verdict that tested nothing (equal
-    versions, too little to compare) has alpha_spent 0 and needs not be counted.
+    scored is all there is. `plan` is what was declared before training began. `vitals` is the cycle's page. A Verdict
+    that tested nothing (equal versions, too little to compare) has alpha_spent 0 and needs not be counted.
     """
     names: dict[str, object] = {
         "cycle_id": cycle_id,
@@ -68,7 +69,7 @@ def decide(
         return _verdict(Ruling("hold", "the challenger is the champion; nothing was learned"), names)
     fault = bent(plan, now, earlier) or worn_out(earlier, dict(digests or {}))
     if fault:
-        return _verdict(Ruling("hold", fault), names)
+        return _verdict(Ruling("hold", fault), names, vitals=tuple(vitals))
     has_first = first_id is not None and first_id != champion_id
     terms, suites = terms_of(settings, attempt, seed), {**targets, **guards}
     source = Samples(suites)
@@ -77,12 +78,13 @@ def decide(
     try:
         comparisons = weigh_all(made, source, known, terms)
     except Refused as error:
-        return _verdict(Ruling("hold", error.what.rstrip(".")), names)
+        return _verdict(Ruling("hold", error.what.rstrip(".")), names, vitals=tuple(vitals))
     ruling, checks = judge(comparisons, allow_unarmed=settings.allow_unarmed), _checked(made, source, terms)
     broken = [name for name, share in checks.items() if controls.too_many(share, terms.alpha)]
     if broken:
         told = f"the gate fails its own controls on these scores ({', '.join(broken)}); look at the scores' clusters"
         ruling = Ruling("hold", told, ruling.unarmed)
+    ruling = stopped(ruling, vitals, settings.stop_on)
     return _verdict(
         ruling,
         names,
@@ -92,6 +94,7 @@ def decide(
         plan=plan_hash(plan or now),
         suites=dict(digests or {}),
         controls=checks,
+        vitals=tuple(vitals),
     )
 
 

@@ -132,6 +132,10 @@ class Journal:
         """Tell whether an entry was signed with this key."""
         return hmac.compare_digest(entry.signature, self._sign(entry.body))
 
+    def key_for(self, purpose: str) -> bytes:
+        """Return a key of its own for something else that needs one secret per deployment."""
+        return hmac.new(self._key, f"for {purpose}".encode(), hashlib.sha256).digest()
+
     def _sign(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 

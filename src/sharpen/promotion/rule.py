@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from sharpen.promotion.claims import title
 from sharpen.promotion.holdout import ladder_step, released
-from sharpen.records import Comparison, Decision
+from sharpen.records import Comparison, Decision, Vital
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ def judge(comparisons: Sequence[Comparison], *, allow_unarmed: bool = False) -> 
     if needed:
         reason += f"; {needed:,} more cases would probably decide"
     return Ruling(decision, reason, unarmed, needed)
+
+
+def stopped(ruling: Ruling, vitals: Sequence[Vital], stop_on: Sequence[str]) -> Ruling:
+    """Hold a promotion where a sign on the cycle's page alarms, of those that stop."""
+    alarms = [f"{one.name}: {one.value:g}" for one in vitals if one.state == "alarm" and one.sign in stop_on]
+    if ruling.decision != "promote" or not alarms:
+        return ruling
+    return Ruling("hold", f"the cycle's page alarms ({'; '.join(alarms)}); otherwise {ruling.reason}", ruling.unarmed)
 
 
 def _is_fault(one: Comparison, won: set[str], allow_unarmed: bool) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from sharpen.records.cycle import Cycle, StageTime
 from sharpen.records.exchange import Deployment, Feedback, Memory, MemoryType, Message, ModelVersion, Source, Trace
 from sharpen.records.learning import Critique, Example, Issue, Origin, Snapshot, Step, TrainingRun
-from sharpen.records.measuring import Case, Comparison, Decision, Finding, JudgeTrial, Score, Verdict
+from sharpen.records.measuring import Case, Comparison, Decision, Finding, JudgeTrial, Score, Sign, Verdict, Vital
 from sharpen.records.record import Record, Value, content_hash, new_id, now
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Origin",
     "Record",
     "Score",
+    "Sign",
     "Snapshot",
     "Source",
     "StageTime",
@@ -46,6 +47,7 @@ __all__ = [
     "TrainingRun",
     "Value",
     "Verdict",
+    "Vital",
     "content_hash",
     "new_id",
     "now",

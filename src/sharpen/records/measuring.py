@@ -91,6 +91,21 @@ class Comparison(Value):
     )
 
 
+Sign = Literal["diversity", "length", "real data", "kl", "judge gap", "contamination", "canaries"]
+
+
+class Vital(Value):
+    """One sign that a model eats its own words, pleases its judge, or has seen what it is asked."""
+
+    sign: Sign = Field(description="which kind of sign")
+    name: str = Field(description="what was measured")
+    value: float | None = Field(description="a ratio, a share, a count or a difference; None: not measured")
+    warn: float = Field(description="beyond it, look")
+    alarm: float = Field(description="beyond it, something is wrong")
+    state: Literal["ok", "warn", "alarm", "unmeasured"] = Field(description="what it says")
+    note: str = Field(default="", description="what it stands on, or why it was not measured")
+
+
 class Verdict(Record):
     """What the gate decided, and everything it decided on."""
 
@@ -114,6 +129,7 @@ class Verdict(Record):
         default_factory=dict, description="share of A/A pairs promoted, and of planted losses that passed a guard"
     )
     more_cases: int | None = Field(default=None, description="cases that would probably decide, beyond those there are")
+    vitals: tuple[Vital, ...] = Field(default=(), description="signs of collapse, of judge hacking and of leaks")
     published: Comparison | None = Field(
         default=None, description="the gain on vault cases that no decision has seen: the number to report"
     )

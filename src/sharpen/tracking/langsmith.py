@@ -7,17 +7,18 @@ sets.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sharpen.errors import ConfigError, SharpenError, TrackerError
+from sharpen.errors import ConfigError
 from sharpen.plugins import part
 from sharpen.records import Case, Score, content_hash
+from sharpen.tracking.refusal import refusals_of
 
 _SPACE = uuid.UUID("5ba7be17-0000-5000-8000-000000000000")  # chosen: any fixed one, so that ids come from content alone
+_REMEDY = 'check its address, or set [tracking] langsmith = ""'
 _TIMEOUT_MS = 20_000  # chosen: long enough for a busy server, short enough to wait for
 
 
@@ -44,7 +45,7 @@ class LangSmithMirror:
 
     def record_suite(self, name: str, cases: Sequence[Case]) -> str:
         """Write cases as a dataset of their own digest and return its id; what is there already is left alone."""
-        with self._guard():
+        with refusals_of("LangSmith", _REMEDY):
             title = f"{name} {content_hash([case.model_dump() for case in cases])}"
             dataset_id = self._dataset(title)
             known = {str(one.id) for one in self._client.list_examples(dataset_id=dataset_id)}
@@ -63,7 +64,7 @@ class LangSmithMirror:
             raise ConfigError("An experiment is one arm of one evaluation.", "record each arm by itself")
         name = f"{first.suite} {first.arm} {first.version_id} {first.evaluation_id}"
         by_id = {case.id: case for case in cases}
-        with self._guard():
+        with refusals_of("LangSmith", _REMEDY):
             project = self._client.create_project(
                 name, reference_dataset_id=dataset_id, upsert=True,
                 metadata={"sharpen.evaluation_id": first.evaluation_id, "sharpen.version_id": first.version_id},
@@ -84,18 +85,6 @@ class LangSmithMirror:
         if self._client.has_dataset(dataset_name=title):
             return str(self._client.read_dataset(dataset_name=title).id)
         return str(self._client.create_dataset(title, description="a suite of sharpen").id)
-
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Turn whatever goes wrong beyond this door into a TrackerError."""
-        try:
-            yield
-        except SharpenError:
-            raise
-        except Exception as error:  # a mirror must never stop the loop, whatever the SDK raises
-            raise TrackerError(
-                f"LangSmith refused: {error}"[:500], 'check its address, or set [tracking] langsmith = ""'
-            ) from error
 
 
 def _id(*parts: str) -> uuid.UUID:

@@ -15,7 +15,8 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sharpen.config import Config
 from sharpen.errors import SharpenError, TrackerError
 from sharpen.plugins import part
 from sharpen.records import Deployment, ModelVersion, TrainingRun
+from sharpen.tracking.refusal import refusals_of
 
 log = logging.getLogger("sharpen.tracking")
 
@@ -176,18 +178,9 @@ class MlflowMirror:
             number = str(made.version)
         return number
 
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Turn whatever goes wrong beyond this door into a TrackerError."""
-        try:
-            yield
-        except SharpenError:
-            raise
-        except Exception as error:  # a mirror must never stop the loop, whatever MLflow raises
-            raise TrackerError(
-                f"MLflow refused, at {self._database}: {error}",
-                "the store is not touched; delete mlflow.db and run sharpen init, or set [tracking] mlflow = false",
-            ) from error
+    def _guard(self) -> AbstractContextManager[None]:
+        remedy = "the store is not touched; delete mlflow.db and run sharpen init, or set [tracking] mlflow = false"
+        return refusals_of("MLflow", remedy, self._database)
 
 
 def follow(settings: Config, deployment: Deployment) -> None:

@@ -13,9 +13,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sharpen.errors import SharpenError, TrackerError
+from sharpen.errors import TrackerError
 from sharpen.records import Case, Score
 from sharpen.tracking.mlflow import NAME, MlflowMirror, library
+from sharpen.tracking.refusal import refusals_of
 
 _TAG = "sharpen.evaluation"
 
@@ -29,31 +30,22 @@ def record_evaluation(mirror: MlflowMirror, cases: Sequence[Case], scores: Seque
     first = scores[0]
     name = f"{first.suite} {first.arm} {first.version_id} {first.evaluation_id}"
     columns, names = _columns(cases, scores)
-    try:
-        with _pointed_at(mirror.uri):
-            mlflow, client = library("mlflow"), library("mlflow.tracking").MlflowClient(mirror.uri, mirror.uri)
-            experiment = client.get_experiment_by_name(NAME)
-            if experiment is None:
-                raise TrackerError(f"MLflow does not know the experiment '{NAME}'.", "sharpen init")
-            known = client.search_runs(
-                [experiment.experiment_id], f"tags.`{_TAG}` = '{first.evaluation_id} {first.arm}'"
-            )
-            finished = [run for run in known if run.info.status == "FINISHED"]
-            if finished:
-                return str(finished[0].info.run_id)
-            for run in known:  # cut off half way
-                client.delete_run(run.info.run_id)
-            tags = {_TAG: f"{first.evaluation_id} {first.arm}", "sharpen.version_id": first.version_id}
-            run_id = client.create_run(experiment.experiment_id, tags=tags, run_name=name).info.run_id
-            with mlflow.start_run(run_id=run_id):
-                _evaluate(columns, names)
-            return str(run_id)
-    except SharpenError:
-        raise
-    except Exception as error:  # a mirror must never stop the loop, whatever MLflow raises
-        raise TrackerError(
-            f"MLflow refused the evaluation, at {mirror.uri}: {error}", "the store is not touched"
-        ) from error
+    with refusals_of("MLflow", "the store is not touched", mirror.uri), _pointed_at(mirror.uri):
+        mlflow, client = library("mlflow"), library("mlflow.tracking").MlflowClient(mirror.uri, mirror.uri)
+        experiment = client.get_experiment_by_name(NAME)
+        if experiment is None:
+            raise TrackerError(f"MLflow does not know the experiment '{NAME}'.", "sharpen init")
+        known = client.search_runs([experiment.experiment_id], f"tags.`{_TAG}` = '{first.evaluation_id} {first.arm}'")
+        finished = [run for run in known if run.info.status == "FINISHED"]
+        if finished:
+            return str(finished[0].info.run_id)
+        for run in known:  # cut off half way
+            client.delete_run(run.info.run_id)
+        tags = {_TAG: f"{first.evaluation_id} {first.arm}", "sharpen.version_id": first.version_id}
+        run_id = client.create_run(experiment.experiment_id, tags=tags, run_name=name).info.run_id
+        with mlflow.start_run(run_id=run_id):
+            _evaluate(columns, names)
+        return str(run_id)
 
 
 def _evaluate(columns: Mapping[str, list[Any]], names: Sequence[str]) -> None:

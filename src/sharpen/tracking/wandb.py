@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sharpen.errors import SharpenError, TrackerError
 from sharpen.plugins import part
 from sharpen.records import ModelVersion, TrainingRun
+from sharpen.tracking.refusal import refusals_of
 
 PROJECT = "sharpen"
 _HEAD_BYTES = 7  # an offline run's file that holds nothing yet has this much
@@ -75,7 +75,7 @@ class WandbMirror:
         The metrics are MLflow's: the run's own, its seconds, and `scores`, e.g. "target/challenger".
         """
         library = part("wandb")
-        try:
+        with refusals_of("Weights & Biases", "set [tracking] wandb = false", self._home / "wandb"):
             self._home.mkdir(parents=True, exist_ok=True)
             for earlier in (self._home / "wandb").glob(f"offline-run-*-{version.id}"):
                 shutil.rmtree(earlier)  # cut off half way, or of other scores: it is written again from the start
@@ -90,12 +90,6 @@ class WandbMirror:
             folder = Path(opened.dir).parent
             opened.finish()
             _await_file(folder / f"run-{version.id}.wandb")
-        except SharpenError:
-            raise
-        except Exception as error:  # a mirror must never stop the loop, whatever W&B raises
-            raise TrackerError(
-                f"Weights & Biases refused, in {self._home / 'wandb'}: {error}", "set [tracking] wandb = false"
-            ) from error
         return folder
 
 

@@ -63,6 +63,20 @@ def to_cases(
     return tuple(cases.values()), scorers
 
 
+def to_row(case: Case, scorer: str) -> dict[str, Any]:
+    """Return a case as a row that gives the same case again, but for its id where the prompt was changed."""
+    turns = [turn.model_dump() for turn in case.messages]
+    row: dict[str, Any] = {"messages": turns}
+    if case.kind == "dialogue":
+        row = {"turns": [turn["content"] for turn in turns if turn["role"] == "user"]}
+        row |= {turn["role"]: turn["content"] for turn in turns if turn["role"] == "system"}
+    row |= {"reference": case.reference, "cluster": case.cluster, "tier": case.tier, "kind": case.kind}
+    row |= {"choices": list(case.choices)} if case.choices else {}
+    row |= {"groups": dict(group.split("=", 1) for group in case.groups)} if case.groups else {}
+    row |= {"tags": list(case.tags)} if case.tags else {}
+    return row if case.kind in CHOICE_KINDS else row | {"scorer": scorer}
+
+
 def _named(where: str, row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
     """Return the row under our names. Raises: ConfigError for a key that we do not know."""
     if columns:

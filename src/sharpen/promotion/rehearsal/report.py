@@ -49,69 +49,74 @@ def units() -> dict[str, tuple[Unit, int]]:
 
 
 def figures(counts: Mapping[str, Counts]) -> dict[str, Any]:
-    """Return the figures of a finished run."""
+    """Return the figures of a finished run: the five promises, and under "detail" all that they stand on."""
     plain = [counts["plain rule, same cases"], counts["plain rule, fresh cases"]]
     nulls = {name: _rate(counts[name]) for name in NULLS}
+    worst = max(nulls.values(), key=lambda one: one["high"])
     ratios = {str(cycle): _ratios(counts, cycle) for cycle in CYCLES}
     mean = float(np.mean([ratios[str(cycle)][f"{effect:g}"] for cycle in CYCLES for effect in (0.0, 1.0, 2.0)]))
+    power = _power(counts["lives, refreshed"])
     return {
-        "false_promotion": max(nulls.values(), key=lambda one: one["high"]),
-        "false_promotion_by_kind": nulls,
+        "false_promotion": {"rate": worst["rate"], "high": worst["high"]},
         "alpha": SETTINGS.alpha,
-        "effect": SETTINGS.effect,
-        "lives": counts["lives"]["lives"],
-        "promotions": counts["lives, refreshed"]["promotions"],
-        "cases": {one.suite: one.cases for one in measures.designs().values()},
-        "power": _power(counts["lives, refreshed"]),
-        "power_without_refresh": _power(counts["lives"]),
+        "power": min(power.values()),
         "bias": _bias(counts["lives, refreshed"], "published"),
-        "bias_without_refresh": _bias(counts["lives"], "published"),
-        "bias_of_the_gates_own_number": _bias(counts["lives, refreshed"], "claimed"),
-        "plain_rule": {
-            name: {"per_promotion": _bias(one, "claimed"), "per_life": _bias(one, "claimed", "lives")}
-            for name, one in zip(("same 100 cases", "fresh 100 cases"), plain, strict=True)
-        },
         "cases_ratio": mean,
-        "cases_ratio_by_effect": ratios,
-        "planted": {
-            name: {"stopped": counts[f"planted: {name}"]["stopped"], "of": counts[f"planted: {name}"]["attempts"]}
-            for name in PLANTED
+        "detail": {
+            "effect": SETTINGS.effect,
+            "lives": counts["lives"]["lives"],
+            "promotions": counts["lives, refreshed"]["promotions"],
+            "cases": {one.suite: one.cases for one in measures.designs().values()},
+            "false_promotion": nulls,
+            "power": power,
+            "power_without_refresh": _power(counts["lives"]),
+            "bias_without_refresh": _bias(counts["lives"], "published"),
+            "bias_of_the_gates_own_number": _bias(counts["lives, refreshed"], "claimed"),
+            "plain_rule": {
+                name: {"per_promotion": _bias(one, "claimed"), "per_life": _bias(one, "claimed", "lives")}
+                for name, one in zip(("same 100 cases", "fresh 100 cases"), plain, strict=True)
+            },
+            "cases_ratio": ratios,
+            "planted": {
+                name: {"stopped": counts[f"planted: {name}"]["stopped"], "of": counts[f"planted: {name}"]["attempts"]}
+                for name in PLANTED
+            },
+            "clean_promoted": 1 - counts[f"planted: {CLEAN}"]["stopped"] / counts[f"planted: {CLEAN}"]["attempts"],
         },
-        "clean_promoted": 1 - counts[f"planted: {CLEAN}"]["stopped"] / counts[f"planted: {CLEAN}"]["attempts"],
     }
 
 
 def table(shown: Mapping[str, Any]) -> str:
     """Return the figures as Markdown."""
-    rows = [("what", "measured", "promised")]
-    for name, one in shown["false_promotion_by_kind"].items():
+    rows, detail = [("what", "measured", "promised")], shown["detail"]
+    for name, one in detail["false_promotion"].items():
         told = f"{one['rate']:.3f} of {one['lives']:.0f} lives, at most {one['high']:.3f}"
         rows.append((f"lives of 20 cycles with a false promotion: {name}", told, f"≤ {shown['alpha']:g}"))
     for name, key in (
         ("refreshed by a fifth each cycle", "power"),
         ("the same cases for ever", "power_without_refresh"),
     ):
-        told = ", ".join(f"{share:.2f}" for share in shown[key].values())
-        rows.append((f"power in cycles {', '.join(shown[key])}; {name}", told, "≥ 0.8"))
+        told = ", ".join(f"{share:.2f}" for share in detail[key].values())
+        rows.append((f"power in cycles {', '.join(detail[key])}; {name}", told, "≥ 0.8"))
     rows += [
         ("bias of the published effect, points", f"{100 * shown['bias']:+.2f}", "within ± 0.5"),
         (
             "bias of the gate's own number, points",
-            f"{100 * shown['bias_of_the_gates_own_number']:+.2f}",
+            f"{100 * detail['bias_of_the_gates_own_number']:+.2f}",
             "not published",
         ),
     ]
-    for name, one in shown["plain_rule"].items():
+    for name, one in detail["plain_rule"].items():
         told = f"{100 * one['per_promotion']:+.1f} per promotion, {100 * one['per_life']:+.1f} per life"
         rows.append((f'bias of a plain "better on 100 cases" rule, points: {name}', told, "none"))
     effects = [f"{effect:g}" for effect in EFFECTS]
-    for cycle, one in shown["cases_ratio_by_effect"].items():
+    for cycle, one in detail["cases_ratio"].items():
         told = ", ".join(f"{one[effect]:.2f}" for effect in effects)
         rows.append((f"cases ÷ fixed n of equal power, cycle {cycle}, at {' '.join(effects)} x the effect", told, ""))
     rows.append(("the same, mean over 0, 1 and 2 x", f"{shown['cases_ratio']:.2f}", "≤ 0.75"))
-    for name, one in shown["planted"].items():
+    for name, one in detail["planted"].items():
         rows.append((f"planted: {name}", f"{one['stopped']:.0f} of {one['of']:.0f} stopped", "≥ 95 %"))
-    rows.append(("a clean challenger at the declared effect", f"{shown['clean_promoted']:.0%} promoted", "≥ 80 %"))
+    rows.append(("a clean challenger at the declared effect", f"{detail['clean_promoted']:.0%} promoted", "≥ 80 %"))
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|---|---|---|", *lines[1:]])
 

@@ -10,11 +10,12 @@ from sharpen.verify.scorers.numeric import last_number, numeric, quantity
 from sharpen.verify.scorers.patterns import json_schema, pattern
 from sharpen.verify.scorers.programs import passes_tests
 from sharpen.verify.scorers.registry import CHOICE, Scorer, Unscored, checked, find_scorer, grade, scorer
-from sharpen.verify.scorers.text import contains_one, exact
+from sharpen.verify.scorers.text import contains_one, exact, word_f1
 
 BUILT_IN = frozenset({"exact", "contains_one", "numeric", "quantity"})  # those that accept the reference as a reply
 
 __all__ = [
     "BUILT_IN", "CHOICE", "Scorer", "Unscored", "checked", "contains_one", "exact", "find_scorer", "grade",
     "json_schema", "last_number", "numeric", "passes_tests", "pattern", "quantity", "scorer",
+    "word_f1",
 ]  # fmt: skip
