@@ -12,9 +12,11 @@ import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sharpen.errors import EngineError
 from sharpen.models.engine import Engine, FinishReason, Generation, Job, Prompt, Request
+from sharpen.models.families import FAMILIES, family_of
 from sharpen.records import Deployment, ModelVersion, new_id
 from sharpen.store import Store
 
@@ -166,10 +168,7 @@ def deploy(store: Store, engine: Engine, version_id: str, *, adapter_digest: str
     return deployment
 
 
-TINY_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+TINY_TEMPLATE = family_of("llama", {"<|im_end|>": 0}).template
 
 
 def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = ()) -> Path:
@@ -181,21 +180,10 @@ def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = ()) -> Pat
     if (folder / "config.json").is_file():
         return folder
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
     special = ["<|im_end|>", "<|im_start|>", "<|pad|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1024, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts or ["system user assistant", "the model answers what it is asked"], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=special[0], bos_token=special[1], pad_token=special[2]
-    )
+    fast = _tokenizer(special, texts, eos_token=special[0], bos_token=special[1], pad_token=special[2])
     fast.chat_template = TINY_TEMPLATE
     torch.manual_seed(seed)
     config = LlamaConfig(
@@ -203,11 +191,78 @@ def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = ()) -> Pat
         num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
         eos_token_id=fast.eos_token_id, bos_token_id=fast.bos_token_id, pad_token_id=fast.pad_token_id,
     )  # fmt: skip
+    _save(LlamaForCausalLM(config), fast, folder)
+    return folder
+
+
+# Per family: its class, the shape of a tiny one, the words that its tokenizer knows besides bytes (beginning, end of
+# sequence, then others), and whether the tokenizer brings the template along.
+_SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+_GROUPED = _SHAPE | {"num_key_value_heads": 2, "intermediate_size": 64, "max_position_embeddings": 512}
+_TINY: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "Llama 3": (
+        "Llama",
+        _GROUPED,
+        ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>"],
+    ),
+    "Mistral": ("Mistral", _GROUPED | {"sliding_window": 256}, ["<s>", "</s>", "<unk>", "[INST]", "[/INST]"]),
+    "Mixtral": ("Mixtral", _GROUPED | {"num_local_experts": 4}, ["<s>", "</s>", "<unk>", "[INST]", "[/INST]"]),
+    "Gemma": ("Gemma", _GROUPED | {"head_dim": 8}, ["<bos>", "<eos>", "<pad>", "<start_of_turn>", "<end_of_turn>"]),
+    "Falcon": ("Falcon", _SHAPE, ["<|endoftext|>", "<|endoftext|>"]),
+    "MPT": (
+        "Mpt",
+        {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 512},
+        ["<|endoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|padding|>"],
+    ),
+    "Qwen": ("Qwen2", _GROUPED, ["<|endoftext|>", "<|im_end|>", "<|im_start|>"]),
+    "SmolLM": ("Llama", _GROUPED | {"tie_word_embeddings": True}, ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]),
+}
+
+
+def tiny_family(folder: Path, name: str, *, seed: int = 0, texts: Sequence[str] = ()) -> Path:
+    """Make a random model of a family's true architecture, 2 layers of 32, as its checkpoints come, in `folder`.
+
+    Its tokenizer has no padding token and, where the family's checkpoints bring none, no chat template.
+    """
+    import torch
+    import transformers
+
+    architecture, shape, special = _TINY[name]
+    [family] = [one for one in FAMILIES if one.name == name]
+    fast = _tokenizer(special, texts, bos_token=special[0], eos_token=special[1])
+    if not family.lends_template:
+        fast.chat_template = family.template
+    torch.manual_seed(seed)
+    config = getattr(transformers, f"{architecture}Config")(
+        **shape, vocab_size=len(fast), bos_token_id=fast.bos_token_id, eos_token_id=fast.eos_token_id, pad_token_id=None
+    )
+    _save(getattr(transformers, f"{architecture}ForCausalLM")(config), fast, folder)
+    return folder
+
+
+def _tokenizer(special: Sequence[str], texts: Sequence[str], **named: str) -> Any:
+    """Train a byte-level tokenizer on a few words."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=list(dict.fromkeys(special)),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts or ["system user assistant", "the model answers what it is asked"], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    LlamaForCausalLM(config).save_pretrained(partial)
-    fast.save_pretrained(partial)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
     try:
         partial.rename(folder)
     except OSError:  # another process was first
         shutil.rmtree(partial, ignore_errors=True)
-    return folder

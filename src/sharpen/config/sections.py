@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sharpen.config.adapter_kinds import kind
 
 from sharpen.records import Sign
 
@@ -146,6 +148,13 @@ class TrainingSection(Section):
     method: Literal["auto", "sft", "dpo"] = Field(
         default="auto", description="auto: sft, or dpo on preference pairs alone"
     )
+    adapter: Annotated[str, AfterValidator(kind)] = Field(
+        default="lora", description="what is trained: lora, dora, qlora, full (every weight), or a kind of PEFT's"
+    )
+    launch: Literal["single", "accelerate", "deepspeed-1", "deepspeed-2", "deepspeed-3", "fsdp"] = Field(
+        default="single", description="how the work is spread over processes; deepspeed-N is ZeRO stage N"
+    )
+    processes: int = Field(default=1, ge=1, le=64, description="trainer processes on this machine; they share a batch")
     epochs: float = Field(default=3.0, gt=0, description="passes over the snapshot")
     rank: int | None = Field(default=None, ge=1, le=512, description="LoRA rank; the size of the base sets it")
     learning_rate: float | None = Field(default=None, gt=0, lt=1, description="the size of the base sets it")

@@ -1,4 +1,4 @@
-"""What an adapter folder must be before it may touch the model: whole, plain LoRA, and made for this base.
+"""What an adapter folder must be before it may touch the model: whole, LoRA or DoRA, and made for this base.
 
 In: a folder. Out: its digest, or EngineError. Must not know versions. PEFT changes the model in place and only warns
 about weights that are missing, so everything is checked before PEFT sees the folder.
@@ -15,7 +15,7 @@ from typing import Any
 from sharpen.errors import EngineError
 
 FILES = CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weight")
+_KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>A(?=\.w)|B(?=\.w)|magnitude_vector)(\.weight)?")
 
 
 def digest(folder: Path) -> str:
@@ -32,11 +32,8 @@ def is_whole(folder: Path) -> bool:
     return all((folder / name).is_file() for name in FILES) and digest(folder) == folder.name
 
 
-def check(folder: Path, model: Any, base_digest: str) -> None:
-    """Refuse an adapter that is damaged, is more than LoRA on linear layers, or belongs to another base.
-
-    Raises: EngineError.
-    """
+def opened(folder: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+    """Return the configuration and the shapes of a version's weights. Raises: EngineError when it is damaged."""
     for name in FILES:
         if not (folder / name).is_file():
             raise EngineError(f"{folder} holds no {name}.", "sharpen doctor")
@@ -44,12 +41,22 @@ def check(folder: Path, model: Any, base_digest: str) -> None:
     if re.fullmatch("[0-9a-f]{32}", folder.name) and not is_whole(folder):
         raise EngineError(f"The adapter in {folder} is damaged: its content is not what its name says.", "sharpen undo")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        shapes = _shapes(folder / WEIGHTS)
-        problem = _misfit(config, shapes, model, base_digest)
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))), _shapes(folder / WEIGHTS)
     except EngineError:
         raise
     except Exception as error:  # a damaged file fails in as many ways as there are parsers
+        raise EngineError(f"The adapter in {folder} cannot be read: {error}", "sharpen doctor") from error
+
+
+def check(folder: Path, model: Any, base_digest: str) -> None:
+    """Refuse an adapter that is damaged, is more than LoRA or DoRA on linear layers, or belongs to another base.
+
+    Raises: EngineError.
+    """
+    config, shapes = opened(folder)
+    try:
+        problem = _misfit(config, shapes, model, base_digest)
+    except Exception as error:  # a configuration may hold anything
         raise EngineError(f"The adapter in {folder} cannot be read: {error}", "sharpen doctor") from error
     if problem:
         raise EngineError(f"The adapter in {folder} does not fit the base: {problem}.", "sharpen doctor")
@@ -84,11 +91,12 @@ def _misfit(config: dict[str, Any], shapes: dict[str, tuple[int, ...]], model: A
         layer: Any = modules[parts["module"]]
         outputs, inputs = getattr(layer, "base_layer", layer).weight.shape
         rank = shape[0 if parts["half"] == "A" else -1] if config.get("rank_pattern") else config["r"]
-        needed = (rank, inputs) if parts["half"] == "A" else (outputs, rank)
+        needed = {"A": (rank, inputs), "B": (outputs, rank)}.get(parts["half"], (outputs,))
         if shape != needed:
             return f"'{key}' is {shape}, and the base and the rank need {needed}"
         found.add((parts["module"], parts["half"]))
-    missing = [name for name in _targets(config, modules) if not {(name, "A"), (name, "B")} <= found]
+    halves = ("A", "B", "magnitude_vector") if config.get("use_dora") else ("A", "B")
+    missing = [name for name in _targets(config, modules) if not {(name, half) for half in halves} <= found]
     return f"it has no weights for '{missing[0]}'" if missing else ""
 
 

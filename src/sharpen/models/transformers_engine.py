@@ -8,7 +8,6 @@ before it. Rows of different versions never share a step.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import warnings
@@ -24,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from sharpen.config import Config, ModelsSection
 from sharpen.errors import EngineError
-from sharpen.models import adapters, weights
+from sharpen.models import adapters, families, replaced, weights
 from sharpen.models.decoding import Decoder, Row
 from sharpen.models.engine import FinishReason, Generation, Job, Prompt, Request
 from sharpen.models.text import TextStream, whole
@@ -51,21 +50,29 @@ class TransformersEngine:
             ).eval()
         except Exception as error:  # damaged files fail in as many ways as there are parsers
             raise EngineError(f"The model in {folder} could not be loaded: {error}", "sharpen doctor") from error
+        self._swap: Any = replaced.Swap(self._model)
+        self._replaced: dict[str, replaced.Weights] = {}  # of the versions that are no LoRA
+        family = families.prepare(self._tokenizer, self._model.config.model_type)
         self._peft: Any = None  # wraps the model while adapters are loaded; their layers lie in the model itself
         if self._tokenizer.chat_template is None:
             raise EngineError(
                 f"The model in {folder} has no chat template.", "choose an instruction-tuned model as `base`"
             )
+        self._folder = folder
         self.base_digest = weights.digest(folder)
         self.template_digest = content_hash(self._tokenizer.chat_template)
         self._settings = settings
-        self._limit = min(settings.max_context_tokens, getattr(self._model.config, "max_position_embeddings", 1 << 30))
+        config = self._model.config
+        longest = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", 1 << 30)
+        self._limit = min(settings.max_context_tokens, longest)
         self._decoders: dict[str, Decoder] = {}
         self._adapters: dict[str, Path | None] = {}
         self._rows: dict[Job, Row] = {}
         self._active: str | None = None
         self._spent = 0.0
-        self._ends = self._end_tokens()
+        configured = getattr(getattr(self._model, "generation_config", None), "eos_token_id", None)
+        self._turn = families.turn_of(family, self._tokenizer, configured)
+        self._ends = self._turn.ends
 
     @classmethod
     def open(cls, config: Config) -> TransformersEngine:
@@ -91,7 +98,9 @@ class TransformersEngine:
             if self._adapters[version_id] != adapter:
                 raise EngineError(f"Version '{version_id}' is loaded from another place; version names are immutable.")
             return
-        if adapter is not None:
+        if adapter is not None and replaced.replaces(adapter):
+            self._replaced[version_id] = replaced.read(adapter, self._folder, self.base_digest)
+        elif adapter is not None:
             self._load_adapter(version_id, adapter)
         self._adapters[version_id] = adapter
         self._decoders[version_id] = Decoder(self._model, max_rows=self._settings.max_rows)
@@ -120,10 +129,13 @@ class TransformersEngine:
         for job in [job for job in self._rows if job.version_id == version_id]:
             self._finish(job, "error", "the version was unloaded")
         self._spent += self._decoders.pop(version_id).model_seconds
+        self._active = None
         if self._adapters.pop(version_id) is None:
             return
-        self._active = None
-        if len(self._peft.peft_config) > 1:
+        if version_id in self._replaced:
+            self._swap.use({})
+            del self._replaced[version_id]
+        elif len(self._peft.peft_config) > 1:
             self._peft.delete_adapter(version_id)
         else:  # PEFT cannot run without any adapter: give the base its own layers back
             self._peft.unload()
@@ -133,7 +145,8 @@ class TransformersEngine:
         if version_id not in self._adapters:
             raise EngineError(f"Version '{version_id}' is not loaded.", "sharpen show  lists the versions")
         if self._active != version_id:
-            if self._adapters[version_id] is not None:
+            self._swap.use(self._replaced.get(version_id, {}))
+            if self._adapters[version_id] is not None and version_id not in self._replaced:
                 self._peft.base_model.enable_adapter_layers()
                 self._peft.set_adapter(version_id)
             elif self._peft is not None:
@@ -247,7 +260,8 @@ class TransformersEngine:
         """Free the weights."""
         self._decoders.clear()
         self._adapters.clear()
-        self._model = self._peft = None
+        self._replaced.clear()
+        self._model = self._peft = self._swap = None
         gc.collect()
 
     # -- tokens ------------------------------------------------------------------------------------------------------
@@ -262,14 +276,8 @@ class TransformersEngine:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _encode_reply(self, text: str) -> list[int]:
-        return [*self._tokenizer.encode(text, add_special_tokens=False), self._tokenizer.eos_token_id]
-
-    def _end_tokens(self) -> frozenset[int]:
-        ends: set[int] = set()
-        with contextlib.suppress(AttributeError):
-            configured = self._model.generation_config.eos_token_id
-            ends |= set(configured if isinstance(configured, list) else [configured])
-        return frozenset((ends | {self._tokenizer.eos_token_id}) - {None})
+        ids = self._tokenizer.encode(self._turn.lead + text, add_special_tokens=False)
+        return [*ids, *([] if self._turn.end is None else [self._turn.end])]
 
 
 def _picker(request: Request) -> Any:

@@ -22,6 +22,7 @@ from sharpen.durable import sync
 from sharpen.errors import SharpenError, TrainerError
 from sharpen.failpoints import failpoint
 from sharpen.models import adapters
+from sharpen.models.families import prepare
 from sharpen.training.job import REPORTED, Job, Result, write_json
 
 
@@ -52,7 +53,7 @@ def run(job: Job, started: float) -> Result:
         torch.set_num_threads(job.recipe.threads)
     rows = [json.loads(line) for line in job.rows.read_text(encoding="utf-8").split("\n") if line]
     set_seed(job.recipe.seed)
-    model, tokenizer = _base(job.base)
+    model, tokenizer = _base(job)
     scratch = Path(tempfile.mkdtemp(prefix=".training-", dir=job.adapters))
     try:
         trainer = _method(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
@@ -78,20 +79,22 @@ def run(job: Job, started: float) -> Result:
     )
 
 
-def _base(folder: Path) -> tuple[Any, Any]:
+def _base(job: Job) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from sharpen.training.adapters import loading, make_trainable
+
+    how = loading(job)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(job.base, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            job.base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **how
         )
     except Exception as error:  # damaged files fail in as many ways as there are parsers
-        raise TrainerError(f"The base in {folder} could not be loaded: {error}", "sharpen doctor") from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+        raise TrainerError(f"The base in {job.base} could not be loaded: {error}", "sharpen doctor") from error
+    prepare(tokenizer, model.config.model_type)
+    return make_trainable(job, model), tokenizer
 
 
 def _method(name: str) -> Any:
@@ -131,9 +134,11 @@ def _save(model: Any, folder: Path, job: Job) -> str:
     """Write the adapter to its place and return its digest. Raises: TrainerError when the disk refuses."""
     from safetensors import SafetensorError
 
+    from sharpen.training.adapters import write
+
     try:
-        model.save_pretrained(folder)
-        digest = _seal(folder, job)
+        write(model, folder, job)
+        digest = adapters.digest(folder)
         failpoint("train.before_rename")
         _place(folder, job.adapters / digest)
     except (OSError, SafetensorError) as error:
@@ -142,22 +147,6 @@ def _save(model: Any, folder: Path, job: Job) -> str:
         ) from error
     failpoint("train.after_rename")
     return digest
-
-
-def _seal(folder: Path, job: Job) -> str:
-    """Leave only the weights and a config that names the base by digest, and return their SHA-256.
-
-    PEFT writes the base's path into the config, and the names of the layers in the order of a set, which changes from
-    process to process: either would make equal adapters differ.
-    """
-    config_path = folder / "adapter_config.json"
-    config = json.loads(config_path.read_text())
-    config["base_model_name_or_path"] = job.base_digest
-    config["target_modules"] = sorted(config["target_modules"])
-    config_path.write_text(json.dumps(config, sort_keys=True, indent=1))
-    for extra in [file for file in folder.iterdir() if file.name not in adapters.FILES]:
-        extra.unlink()
-    return adapters.digest(folder)
 
 
 def _place(source: Path, target: Path) -> None:

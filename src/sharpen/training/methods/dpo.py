@@ -13,8 +13,9 @@ from typing import Any
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
+from sharpen.training.adapters import lora
 from sharpen.training.job import Job
-from sharpen.training.methods.shared import arguments, lora
+from sharpen.training.methods.shared import arguments
 
 
 def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scratch: str) -> Any:

@@ -14,8 +14,9 @@ from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from trl import SFTConfig, SFTTrainer
 
+from sharpen.training.adapters import lora
 from sharpen.training.job import Job
-from sharpen.training.methods.shared import arguments, lora
+from sharpen.training.methods.shared import arguments
 
 
 class AnswerTrainer(SFTTrainer):
@@ -32,7 +33,8 @@ class AnswerTrainer(SFTTrainer):
 
         `inputs` holds input_ids, attention_mask and labels, each (batch, tokens); labels are -100 where no answer is.
         """
-        forward = self.accelerator.unwrap_model(model).get_base_model().forward
+        bare = self.accelerator.unwrap_model(model)
+        forward = getattr(bare, "get_base_model", lambda: bare)().forward  # every weight is trained: no adapter
         labels_BT = inputs["labels"]
         # Rows differ in where their answers are; the union of the places serves all.
         answered_K = (labels_BT != -100).any(dim=0).nonzero().squeeze(1)

@@ -1,6 +1,6 @@
-"""What every method's trainer is told alike: the recipe in Transformers' words, and the adapter's shape.
+"""What every method's trainer is told alike: the recipe in Transformers' words.
 
-In: a job. Out: keyword arguments and a LoRA configuration. Must not know any one algorithm.
+In: a job. Out: keyword arguments. Must not know any one algorithm, or the adapter's shape.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import torch
-from peft import LoraConfig
 
 from sharpen.training.job import Job
 
@@ -41,14 +40,3 @@ def arguments(job: Job, scratch: str, examples: int) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_num_workers": 0,
     }
-
-
-def lora(job: Job) -> LoraConfig:
-    """Return the adapter's shape: every linear layer, no dropout, so that one seed gives one adapter."""
-    return LoraConfig(
-        r=job.recipe.rank,
-        lora_alpha=job.recipe.alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
