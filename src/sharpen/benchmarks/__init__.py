@@ -25,6 +25,7 @@ def names() -> list[str]:
 
 def run(name: str, json_path: Path | None = None) -> None:
     """Run a benchmark and print its figures. Raises: ConfigError when there is none of that name."""
+    name = name.replace("-", "_")
     if name not in names():
         raise ConfigError(f"There is no benchmark '{name}'.", f"one of {', '.join(names())}")
     publish(importlib.import_module(f"{__name__}.{name}").measure(), json_path)
@@ -70,3 +71,14 @@ def machine(*packages: str) -> dict[str, object]:
         "python": platform.python_version(),
     }
     return told | {package: importlib.metadata.version(package) for package in packages}
+
+
+def forget_peak() -> None:
+    """Have the kernel count the most memory of this process anew. Source: proc_pid_clear_refs(5), value 5."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes() -> int:
+    """Return the most resident memory of this process since `forget_peak`. Source: proc_pid_status(5), VmHWM."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -35,6 +35,7 @@ class Recipe(BaseModel):
     batch: int = Field(description="examples per optimizer step")
     max_length: int = Field(description="tokens per example")
     beta: float = Field(description="DPO's temperature")
+    packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
     seed: int = Field(description="seed of everything random in the child")
     threads: int = Field(description="CPU threads; 0 takes every core")
@@ -50,6 +51,8 @@ class Job(BaseModel):
     rows: Path = Field(description="JSONL: messages, chosen, rejected")
     adapters: Path = Field(description="where the finished adapter goes, in a folder named by its digest")
     recipe: Recipe
+    portion: int = Field(default=0, description="most rows in memory at once; 0: a whole batch")
+    references: Path | None = Field(default=None, description="file that keeps what the base says of pairs")
 
 
 class Result(BaseModel):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,49 +14,75 @@ from sharpen.training.methods.sft import AnswerTrainer, build
 
 ROWS = [
     {"messages": [{"role": "user", "content": "where is my parcel " * times}], "chosen": answer}
-    for times, answer in ((1, "delivery"), (3, "sales billing"), (2, "my bill is wrong"))
-]
+    for times, answer in (
+        (1, "delivery"), (3, "sales billing"), (2, "my bill is wrong"), (1, "a long answer of many words " * 4), (6, "x")
+    )
+]  # fmt: skip
 
 
 @pytest.fixture
-def trainer(tiny_base: Path, tmp_path: Path) -> Any:
-    recipe = Recipe(
-        method="sft", epochs=1, rank=4, alpha=8, learning_rate=1e-3, batch=3, max_length=64, beta=0.1, seed=0, threads=1
-    )
-    job = Job(base=tiny_base, base_digest="d", rows=tmp_path / "rows.jsonl", adapters=tmp_path, recipe=recipe)
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
-    return build(job, model, AutoTokenizer.from_pretrained(tiny_base), ROWS, str(tmp_path / "scratch"))
+def trainers(tiny_base: Path, tmp_path: Path) -> Callable[..., Any]:
+    def make(kind: Any = AnswerTrainer, rows: Any = ROWS, portion: int = 0, **settings: Any) -> Any:
+        recipe = Recipe(
+            method="sft", epochs=1, rank=4, alpha=8, learning_rate=1e-3, batch=5, max_length=128, beta=0.1, seed=0,
+            threads=1, **settings,
+        )  # fmt: skip
+        folders = {"base": tiny_base, "rows": tmp_path / "rows.jsonl", "adapters": tmp_path}
+        job = Job(base_digest="d", recipe=recipe, portion=portion, **folders)
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+        return build(job, model, tokenizer, rows, str(tmp_path / "scratch"), kind=kind)
+
+    return make
 
 
-def _loss(trainer: Any, kind: Any, batch: dict[str, Any], items: Any = None) -> tuple[float, list[torch.Tensor]]:
-    trainer.model.zero_grad()
-    loss = kind.compute_loss(trainer, trainer.model, dict(batch), num_items_in_batch=items)
-    loss.backward()
-    grads = [weight.grad.clone() for weight in trainer.model.parameters() if weight.grad is not None]
-    return loss.item(), grads
-
-
-@pytest.mark.parametrize("items", [None, torch.tensor(7)])
-def test_loss_and_gradients_are_those_of_trl(trainer: Any, items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _step(trainer: Any) -> tuple[float, list[torch.Tensor]]:
     batch = next(iter(trainer.get_train_dataloader()))
-    seen = []
-    forward = trainer.model.forward
-    monkeypatch.setattr(trainer.model, "forward", lambda **more: seen.append(set(more)) or forward(**more))
-    ours, our_grads = _loss(trainer, AnswerTrainer, batch, items)
-    theirs, their_grads = _loss(trainer, SFTTrainer, batch, items)
-    assert ["logits_to_keep" in keys for keys in seen] == [True, False]  # they did not go the same way
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer.training_step(trainer.model, batch)
+    return loss.item(), [weight.grad.clone() for weight in trainer.model.parameters() if weight.grad is not None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "passes"),
+    [({"packing": False}, 1), ({"packing": False, "portion": 2}, 3), ({"packing": True}, 1)],
+    ids=["whole", "in portions", "packed"],
+)
+def test_loss_and_gradients_are_those_of_trl(trainers: Any, settings: dict[str, Any], passes: int) -> None:
+    trainer, peer = trainers(**settings), trainers(SFTTrainer)
+    heads = []
+    trainer.model.get_base_model().lm_head.register_forward_hook(lambda _, given, __: heads.append(given[0].shape))
+    ours, our_grads = _step(trainer)
+    theirs, their_grads = _step(peer)
+    assert len(heads) == passes and trainer.packing == settings["packing"]
     assert ours == pytest.approx(theirs, abs=1e-5)
     assert len(our_grads) == len(their_grads) > 0
     for mine, other in zip(our_grads, their_grads, strict=True):
         torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-4)
 
 
-def test_rows_that_are_mostly_answer_are_left_to_trl(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_rows_need_less_padding(trainers: Any) -> None:
+    trainer = trainers(packing=True)
     batch = next(iter(trainer.get_train_dataloader()))
-    batch["labels"] = torch.where(batch["attention_mask"].bool(), batch["input_ids"], -100)
-    seen = []
-    forward = trainer.model.forward
-    monkeypatch.setattr(trainer.model, "forward", lambda **more: seen.append(set(more)) or forward(**more))
-    _loss(trainer, AnswerTrainer, batch)
-    assert "logits_to_keep" not in seen[0]
+    portions = list(trainer.cut(batch))
+    positions = sum(one["input_ids"].numel() for one in portions)
+    assert positions == batch["attention_mask"].sum() < batch["attention_mask"].numel()
+
+
+def test_a_row_counts_as_much_as_its_weight(trainers: Any) -> None:
+    weights = (0.5, 2.0, 1.0, 1.0, 0.5)
+    weighed = [row | {"weight": weight} for row, weight in zip(ROWS, weights, strict=True)]
+    lengths = [len(trainers(rows=[row]).train_dataset[0]["labels"]) for row in ROWS]
+    assert len(set(lengths)) == len(lengths)
+    alone = [_step(trainers(rows=[row]))[0] for row in ROWS]
+    tokens = [sum(label != -100 for label in trainers(rows=[row]).train_dataset[0]["labels"]) for row in ROWS]
+    expected = sum(w * loss * n for w, loss, n in zip(weights, alone, tokens, strict=True)) / sum(tokens)
+    for packing in (True, False):
+        assert _step(trainers(rows=weighed, packing=packing))[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_only_looked_at_has_the_same_loss(trainers: Any) -> None:
+    trainer = trainers()
+    loss, _ = _step(trainer)
+    assert trainer.evaluate(trainer.train_dataset)["eval_loss"] == pytest.approx(loss, abs=1e-5)

@@ -13,15 +13,21 @@ import torch
 from sharpen.training.job import Job
 
 
-def arguments(job: Job, scratch: str, examples: int) -> dict[str, Any]:
-    """Return the TrainingArguments that the recipe says; `examples` sets the length of the warm-up."""
+def arguments(job: Job, scratch: str, examples: int, *, is_cut_inside: bool = False) -> dict[str, Any]:
+    """Return the TrainingArguments that the recipe says; `examples` sets the length of the warm-up.
+
+    A job whose batch has no room in memory names a smaller portion: the gradients of several make up one step. A
+    trainer that cuts its batches itself says so.
+    """
     recipe = job.recipe
+    portion = recipe.batch if is_cut_inside or not job.portion else job.portion
     on_gpu = torch.cuda.is_available()
     steps = math.ceil(examples / recipe.batch) * recipe.epochs
     return {
         "output_dir": scratch,
         "num_train_epochs": recipe.epochs,
-        "per_device_train_batch_size": recipe.batch,
+        "per_device_train_batch_size": portion,
+        "gradient_accumulation_steps": math.ceil(recipe.batch / portion),
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": round(recipe.warmup_share * steps),
