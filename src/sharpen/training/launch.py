@@ -7,9 +7,9 @@ crash or an out-of-memory in training stays in the child.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,8 @@ from sharpen.failpoints import failpoint
 from sharpen.models.adapters import is_whole
 from sharpen.records import ModelVersion, Snapshot, TrainingRun, content_hash
 from sharpen.store import Store
-from sharpen.training.job import REPORTED, Job, Result, check_rows, resolve, write_json
+from sharpen.training import processes
+from sharpen.training.job import REPORTED, Job, Recipe, Result, check_rows, resolve, write_json
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
@@ -47,6 +48,7 @@ def train(
     check_rows(rows)
     method = choose_method(config, rows)
     recipe = resolve(config, method, _parameters(base), seed)
+    processes.check(recipe)
     run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest))}"
     folder = config.home / "runs" / run_id
     result = _finished(folder, config.adapters)
@@ -110,7 +112,7 @@ def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]
         for leftover in config.adapters.glob(".training-*"):  # of a killed child; only one cycle runs at a time
             shutil.rmtree(leftover, ignore_errors=True)
         failpoint("train.before_child")
-        code, problem = _attempt(folder, config.training.timeout_s, on_progress)
+        code, problem = _attempt(folder, job.recipe, config.training.timeout_s, on_progress)
         result = _finished(folder, config.adapters)
         if result is not None:
             return result
@@ -122,10 +124,11 @@ def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]
     )
 
 
-def _attempt(folder: Path, timeout_s: float, on_progress: Progress) -> tuple[int, str]:
+def _attempt(folder: Path, recipe: Recipe, timeout_s: float, on_progress: Progress) -> tuple[int, str]:
     """Run the child once. Returns its exit status, and how it ended in words."""
-    command = [sys.executable, "-m", "sharpen.training.worker", str(folder / "job.json")]
-    environment = bound_environment(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
+    command = processes.command(recipe, folder / "job.json")
+    path = os.pathsep.join([*processes.parts(recipe), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = bound_environment(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", PYTHONPATH=path)
     with (
         (folder / "child.log").open("ab") as log,
         subprocess.Popen(

@@ -24,6 +24,7 @@ from sharpen.failpoints import failpoint
 from sharpen.models import adapters
 from sharpen.models.families import prepare
 from sharpen.training.job import REPORTED, Job, Result, write_json
+from sharpen.training.processes import is_first
 
 
 def main(path: str) -> int:
@@ -37,7 +38,8 @@ def main(path: str) -> int:
         print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201 - stdout is the channel to the parent
         return REPORTED
     failpoint("train.before_result")
-    write_json(Path(path).with_name("result.json"), result)
+    if is_first():
+        write_json(Path(path).with_name("result.json"), result)
     return 0
 
 
@@ -46,6 +48,8 @@ def run(job: Job, started: float) -> Result:
     import torch
     from transformers import set_seed
     from transformers.utils import logging
+
+    from sharpen.training.spread import gather, leave, shared_mean
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -59,14 +63,16 @@ def run(job: Job, started: float) -> Result:
         trainer = _method(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
         clock = _clock(trainer)
         metrics = trainer.train().metrics
-        loss = float(metrics["train_loss"])
+        loss = shared_mean(float(metrics["train_loss"]))
         trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
         if not math.isfinite(loss) or not all(bool(torch.isfinite(weight).all()) for weight in trained):
             raise TrainerError(
                 "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
             )
-        digest = _save(trainer.model, scratch / "adapter", job)
-        del trainer, model
+        whole = gather(trainer, job)
+        digest = _save(trainer.model, scratch / "adapter", job, whole) if is_first() else ""
+        leave()
+        del trainer, model, whole
         gc.collect()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -123,21 +129,22 @@ def _clock(trainer: Any) -> Any:
         def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
             self.seconds += time.perf_counter() - self._since
             self.steps = state.global_step
-            print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)  # noqa: T201
+            if is_first():
+                print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)  # noqa: T201
 
     clock = Clock()
     trainer.add_callback(clock)
     return clock
 
 
-def _save(model: Any, folder: Path, job: Job) -> str:
+def _save(model: Any, folder: Path, job: Job, gathered: Any = None) -> str:
     """Write the adapter to its place and return its digest. Raises: TrainerError when the disk refuses."""
     from safetensors import SafetensorError
 
     from sharpen.training.adapters import write
 
     try:
-        write(model, folder, job)
+        write(model, folder, job, gathered)
         digest = adapters.digest(folder)
         failpoint("train.before_rename")
         _place(folder, job.adapters / digest)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sharpen.training.job import Job
+from sharpen.training.spread import spread
 
 
 def arguments(job: Job, scratch: str, examples: int, *, is_cut_inside: bool = False) -> dict[str, Any]:
@@ -26,8 +27,7 @@ def arguments(job: Job, scratch: str, examples: int, *, is_cut_inside: bool = Fa
     return {
         "output_dir": scratch,
         "num_train_epochs": recipe.epochs,
-        "per_device_train_batch_size": portion,
-        "gradient_accumulation_steps": math.ceil(recipe.batch / portion),
+        **spread(job, portion),
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "linear",
         "warmup_steps": round(recipe.warmup_share * steps),
