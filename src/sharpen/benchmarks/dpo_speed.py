@@ -24,7 +24,7 @@ from sharpen.config import SMOLLM2
 from sharpen.plugins import part
 
 PROMISE = 1.5
-ROUNDS = 3
+ROUNDS = 2
 EPOCHS = 3.0  # the default of [training] epochs
 PAIRS = 24
 CHOSEN = (
