@@ -22,6 +22,7 @@ from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT
 from sharpen.ledger import Facts, Ledger, Step
 from sharpen.memory.context import Context
 from sharpen.memory.keep import keep_critiques, keep_feedback, keep_promoted
+from sharpen.memory.vectors import embedder_of
 from sharpen.promotion.gate import hold
 from sharpen.promotion.plan import plan_of
 from sharpen.promotion.registry import enter
@@ -89,7 +90,15 @@ class Loop(Court):
     def _curate(self, facts: Facts) -> Facts:
         """Build the training set from corrections, verified answers and revisions."""
         settings = self.config.mining
-        snapshot = build_snapshot(self.store, settings, facts["cycle_id"], self.held_out(), self.config.seed)
+        snapshot = build_snapshot(
+            self.store,
+            settings,
+            facts["cycle_id"],
+            self.held_out(),
+            self.config.seed,
+            embedding=lambda: embedder_of(self.config),
+            folder=self.config.home / "curation",
+        )
         if snapshot is None:
             return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}
         return {"snapshot_id": snapshot.id}

@@ -38,7 +38,7 @@ def test_a_snapshot_counts_what_it_kept_and_what_each_filter_dropped(talk: Any, 
     snapshot = build_snapshot(talk.store, SETTINGS, "c1", [case("a gate question")], 0)
     assert snapshot is not None
     assert snapshot.counts == {"correction": 6, "verified": 1}
-    assert snapshot.dropped == {"no_answer": 1, "held_out": 1, "near_duplicate": 1}
+    assert snapshot.dropped == {"no_answer": 1, "held_out": 1, "duplicate": 1}
     assert talk.store.get(Snapshot, snapshot.id) == snapshot
     assert len(talk.store.find(Example, ids=snapshot.example_ids)) == 7
 

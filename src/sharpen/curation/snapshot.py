@@ -1,4 +1,4 @@
-"""Freeze the mined examples into an immutable training set, named by what it says.
+"""Freeze what is to be learned into an immutable training set, named by what it says.
 
 In: the store and held-out cases. Out: a Snapshot with its Examples, written in one transaction; rows for a trainer.
 Must not know how it is trained on.
@@ -11,16 +11,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sharpen.config import CurationSection
-from sharpen.curation.filters import held_out_overlap, near_duplicates
-from sharpen.curation.mining.evidence import evidence, messages_of
+from sharpen.curation.bundle import write_bundle
+from sharpen.curation.candidate import Candidate, turns
+from sharpen.curation.choose import Embedding
 from sharpen.curation.mining.find import Find
-from sharpen.curation.mining.mine import Mined, mine
+from sharpen.curation.plan import Plan
+from sharpen.curation.selection import select
 from sharpen.errors import Refused
 from sharpen.failpoints import failpoint
-from sharpen.records import Case, Example, Message, Snapshot, content_hash
+from sharpen.records import Case, Example, Message, ModelVersion, Snapshot, content_hash
 from sharpen.store import ERASED, Store
 
 Row = dict[str, Any]
@@ -34,23 +37,26 @@ def build_snapshot(
     seed: int,
     *,
     shuffled_labels: bool = False,
+    embedding: Embedding | None = None,
+    folder: Path | None = None,
 ) -> Snapshot | None:
     """Mine, filter, order and write the training set; None where there are fewer than `settings.min_examples`.
 
     The order is drawn by `seed` from the content alone. A snapshot of the same content that an earlier cycle wrote is
     returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
-    control, which must not train into anything better.
+    control, which must not train into anything better. `embedding` opens the embedder that `[curation] meaning` asks;
+    `folder` is where an engine other than the local one keeps its shards.
     """
-    mined, lost = mine(evidence(store), settings)
-    dropped = dict(Counter(one.reason for one in lost))
-    clean, overlapping = held_out_overlap([_of_find(cycle_id, one) for one in mined], held_out, settings.overlap)
-    distinct, repeated = near_duplicates(clean, settings.near_duplicate)
-    if len(distinct) < settings.min_examples:
+    plan = Plan.of(settings, held_out, seed, [version.id for version in store.find(ModelVersion)])
+    selection = select(store, plan, embedding=embedding, folder=folder)
+    if len(selection.kept) < settings.min_examples:
         return None
-    examples = sorted(distinct, key=lambda one: content_hash((seed, _learned(one)), length=64))
+    examples = [_of_candidate(cycle_id, selection.rows[place]) for place in selection.kept]
     if shuffled_labels:
         examples = _shuffle_labels(examples, seed)
     digest = content_hash((shuffled_labels, [_row(one) for one in examples]))
+    if settings.snapshots and not shuffled_labels:
+        write_bundle(settings.snapshots, f"snp_{digest}", selection, plan)
     earlier = store.find(Snapshot, ids=[f"snp_{digest}"])
     if earlier:
         if not any(map(_erased, _examples(store, earlier[0]))):
@@ -62,7 +68,7 @@ def build_snapshot(
         cycle_id=cycle_id,
         example_ids=tuple(one.id for one in examples),
         counts=dict(Counter(one.origin for one in examples)),
-        dropped=dropped | {"held_out": overlapping, "near_duplicate": repeated},
+        dropped=selection.counts,
         shuffled_labels=shuffled_labels,
     )
     failpoint("curate.before_write")
@@ -75,7 +81,6 @@ def to_rows(store: Store, snapshot: Snapshot) -> list[Row]:
     """Return the snapshot as rows of messages, chosen, rejected, weight and reference, in training order.
 
     A row has an answer to learn, one to unlearn, or both; `reference` is the right answer where a person gave it.
-
     Raises: Refused when words were erased from it since.
     """
     examples = _examples(store, snapshot)
@@ -85,8 +90,24 @@ def to_rows(store: Store, snapshot: Snapshot) -> list[Row]:
     return [_row(one) for one in examples]
 
 
+def example(cycle_id: str, messages: tuple[Message, ...], find: Find, weight: float = 1.0) -> Example:
+    """Return the Example, named by the cycle and by everything it says.
+
+    The evidence is part of the name: feedback that comes between a crash and the next start makes another example, it
+    does not collide with the first.
+    """
+    content = (cycle_id, [message.model_dump() for message in messages], *find, weight)
+    name = f"exa_{content_hash(content)}"
+    return Example(id=name, cycle_id=cycle_id, messages=messages, weight=weight, **find._asdict())
+
+
+def _of_candidate(cycle_id: str, one: Candidate) -> Example:
+    messages = tuple(Message.model_validate({"role": role, "content": content}) for role, content in turns(one.prompt))
+    find = Find(one.chosen, one.rejected, one.origin, one.evidence, one.margin, one.reference)
+    return example(cycle_id, messages, find, one.weight)
+
+
 def _examples(store: Store, snapshot: Snapshot) -> list[Example]:
-    # All were written with the snapshot, in its cycle: one look-up, however many they are.
     by_id = {one.id: one for one in store.find(Example, subjects=[snapshot.cycle_id])}
     return [by_id[example_id] for example_id in snapshot.example_ids]
 
@@ -97,26 +118,6 @@ def _erased(one: Example) -> bool:
 
 def _row(one: Example) -> Row:
     return one.model_dump(mode="json", include={"messages", "chosen", "rejected", "weight", "reference"})
-
-
-def _learned(one: Example) -> Row:
-    """Return what sets an example's place in training: what is learned from it alone."""
-    return one.model_dump(mode="json", include={"messages", "chosen", "rejected", "weight"})
-
-
-def example(cycle_id: str, messages: tuple[Message, ...], find: Find) -> Example:
-    """Return the Example, named by the cycle and by everything it says.
-
-    The evidence is part of the name: feedback that comes between a crash and the next start makes another example, it
-    does not collide with the first.
-    """
-    content = (cycle_id, [message.model_dump() for message in messages], *find)
-    return Example(id=f"exa_{content_hash(content)}", cycle_id=cycle_id, messages=messages, **find._asdict())
-
-
-def _of_find(cycle_id: str, mined: Mined) -> Example:
-    messages = tuple(Message.model_validate(turn) for turn in messages_of(mined.prompt))
-    return example(cycle_id, messages, mined.find)
 
 
 def _shuffle_labels(examples: Sequence[Example], seed: int) -> list[Example]:
@@ -136,6 +137,6 @@ def _shuffle_labels(examples: Sequence[Example], seed: int) -> list[Example]:
                 j = chance.choice(partners)
                 dealt[i], dealt[j] = dealt[j], dealt[i]
     return [
-        example(one.cycle_id, one.messages, Find(text, None, one.origin, one.evidence))
+        example(one.cycle_id, one.messages, Find(text, None, one.origin, one.evidence), one.weight)
         for one, text in zip(examples, dealt, strict=True)
     ]

@@ -20,7 +20,7 @@ from sharpen.curation.mining.evidence import Exchange
 from sharpen.curation.mining.find import Drop, Find, Miner
 from sharpen.curation.mining.own_answers import own_answer
 from sharpen.curation.mining.rated import disliked
-from sharpen.curation.mining.samples import samples
+from sharpen.curation.mining.samples import pass_rate, samples
 from sharpen.curation.mining.siblings import siblings
 from sharpen.records import Origin
 
@@ -33,12 +33,17 @@ MINERS: dict[str, Miner] = {  # pairs and ratings: what the answers to one promp
 
 
 class Mined(NamedTuple):
-    """A find with the prompt it belongs to, and the place of the first trace behind it."""
+    """A find with the prompt it belongs to, and the place of the first trace behind it.
+
+    `source` is who said it first, `pass_rate` the share of the prompt's verified answers that were right.
+    """
 
     seq: int
     prompt: str
     version: str
     find: Find
+    source: str | None = None
+    pass_rate: float | None = None
 
 
 def mine(groups: Iterable[Sequence[Exchange]], settings: CurationSection) -> tuple[list[Mined], list[Drop]]:
@@ -93,7 +98,13 @@ def _of_prompt(group: Sequence[Exchange], settings: CurationSection) -> tuple[li
             mined = Mined(first.seq, first.prompt, first.version, find)
             found[key] = found[key]._replace(find=_merged(found[key].find, find)) if key in found else mined
     used = {name for one in found.values() for name in one.find.evidence}
-    return list(found.values()), [one for one in dropped if one.reason == "merged" or one.id not in used]
+    sources = {said.id: said.source for one in usable for said in one.said}
+    rate = pass_rate(usable)
+    mined_all = [
+        one._replace(source=next(filter(None, map(sources.get, one.find.evidence)), None), pass_rate=rate)
+        for one in found.values()
+    ]
+    return mined_all, [one for one in dropped if one.reason == "merged" or one.id not in used]
 
 
 def _of_trace(one: Exchange, settings: CurationSection) -> Find | Drop:

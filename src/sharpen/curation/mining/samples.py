@@ -43,3 +43,12 @@ def samples(group: Sequence[Exchange], settings: CurationSection) -> list[Find |
         return []
     evidence = tuple(dict.fromkeys([*behind_best, *behind_worst]))
     return [Find(best, rejected, "samples", evidence, min(1.0, high - low))]
+
+
+def pass_rate(group: Sequence[Exchange]) -> float | None:
+    """Return the share of verified answers to a prompt that were right, 0-1; None: a verifier saw none.
+
+    A prompt that is answered right sometimes, and wrong sometimes, is where there is most to learn.
+    """
+    scores = [score for score, _, _, _ in scored(group)]
+    return sum(score >= ACCEPTED for score in scores) / len(scores) if scores else None

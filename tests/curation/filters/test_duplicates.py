@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.curation.candidates import candidate, near_duplicates
 
-from sharpen.curation.filters import STRENGTH, held_out_overlap, near_duplicates
+from sharpen.config import CurationSection
+from sharpen.curation.candidate import Candidate
+from sharpen.curation.filters.held_out import held_out as overlapping
+from sharpen.curation.mining.find import STRENGTH
+from sharpen.curation.plan import Plan
 from sharpen.memory.words import jaccard, words
-from sharpen.records import Case, Example, Message, Origin, content_hash
+from sharpen.records import Case, Message, Origin, content_hash
 
 SYSTEM = Message(role="system", content="Answer in one word, and name the team.")
 
@@ -21,13 +25,14 @@ thresholds = st.sampled_from([0.2, 1 / 3, 0.5, 0.6, 2 / 3, 0.75, 0.85, 1.0])
 origins = st.sampled_from(["correction", "verified", "revision"])
 
 
-def example(text: str, origin: Origin = "correction", chosen: str = "x", before: tuple[str, ...] = ()) -> Example:
-    said = [Message(role="user", content=turn) for turn in before]
-    messages = (SYSTEM, *said, Message(role="user", content=text))
-    name = content_hash((text, origin, chosen, before))
-    return Example(
-        id=f"exa_{name}", cycle_id="c1", messages=messages, chosen=chosen, origin=origin, evidence=("trc_1",)
-    )
+def example(text: str, origin: Origin = "correction", chosen: str = "x", before: tuple[str, ...] = ()) -> Candidate:
+    return candidate(text, chosen, origin=origin, before=before, system=SYSTEM.content)
+
+
+def held_out_overlap(examples: list[Candidate], cases: list[Case], threshold: float) -> tuple[list[Candidate], int]:
+    plan = Plan.of(CurationSection(overlap=threshold), cases, 0)
+    kept = [one for one, why in zip(examples, overlapping(examples, plan), strict=True) if why is None]
+    return kept, len(examples) - len(kept)
 
 
 def held_out(text: str, tier: Any = "gate") -> Case:
@@ -103,4 +108,3 @@ def test_long_texts_one_word_apart_are_found_among_a_thousand() -> None:
     examples = [example(text) for text in [*long, *twins]]
     kept, dropped = near_duplicates(examples, 0.85)
     assert (kept, dropped) == (examples[:500], 500)
-    assert all(left.id != right.id for left, right in pairwise(kept))
