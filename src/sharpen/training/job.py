@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sharpen.config import Config
 from sharpen.durable import write_text
-from sharpen.errors import TrainerError
+from sharpen.records import Method
+from sharpen.training.prompts import Drawn
 
 REPORTED = 2  # the child's exit status when it has told what is wrong: trying again would not help
 
@@ -23,7 +23,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Literal["sft", "dpo"] = Field(description="the algorithm")
+    method: Method = Field(description="the algorithm")
     adapter: str = Field(default="lora", description="the kind of adapter; full is every weight")
     launch: str = Field(default="single", description="how the work is spread over processes")
     processes: int = Field(default=1, description="trainer processes; they share a batch")
@@ -34,7 +34,13 @@ class Recipe(BaseModel):
     warmup_share: float = Field(default=0.1, description="share of steps that warm up")
     batch: int = Field(description="examples per optimizer step")
     max_length: int = Field(description="tokens per example")
-    beta: float = Field(description="DPO's temperature")
+    beta: float = Field(description="temperature of DPO, RPO and KTO")
+    nll: float = Field(default=1.0, description="RPO: weight of the chosen answer's likelihood")
+    samples: int = Field(default=8, description="answers per prompt, where the method samples its own")
+    temperature: float = Field(default=0.7, description="of those answers")
+    max_new_tokens: int = Field(default=12, description="longest of those answers")
+    kl: float = Field(default=0.05, description="price of a nat of distance from the base")
+    kl_target: float | None = Field(default=None, description="PPO: nats per answer that the price is steered to")
     packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
     seed: int = Field(description="seed of everything random in the child")
@@ -48,7 +54,8 @@ class Job(BaseModel):
 
     base: Path = Field(description="folder of the base's weights")
     base_digest: str = Field(description="its digest; goes into the adapter's config")
-    rows: Path = Field(description="JSONL: messages, chosen, rejected")
+    rows: Path = Field(description="JSONL: messages, chosen, rejected; prompts with reference, choices, scorer")
+    drawn: Drawn | None = Field(default=None, description="the generator that grades answers to its own prompts")
     adapters: Path = Field(description="where the finished adapter goes, in a folder named by its digest")
     recipe: Recipe
     portion: int = Field(default=0, description="most rows in memory at once; 0: a whole batch")
@@ -62,23 +69,24 @@ class Result(BaseModel):
 
     adapter_digest: str = Field(description="SHA-256 of the adapter's files, first 32 digits")
     metrics: dict[str, float] = Field(description="final training metrics")
+    dropped: dict[str, int] = Field(default_factory=dict, description="rows that do not fit the model, per reason")
     seconds: float = Field(description="wall-clock seconds of the child")
     model_seconds: float = Field(description="of these, seconds inside optimizer steps (forward, backward, update)")
     peak_rss_bytes: int = Field(description="most memory the child held")
 
 
-def resolve(config: Config, method: Literal["sft", "dpo"], parameters: int, seed: int) -> Recipe:
+def resolve(config: Config, method: Method, parameters: int, seed: int) -> Recipe:
     """Fill in what the configuration leaves to the size of the base (`parameters`, a count).
 
     chosen: rank 16 and 1e-3 brought a 135M model from 0 to 80 % exact labels in one epoch of 192 corrections; larger
     models take the smaller rates that LoRA papers and TRL's examples use (2e-4 for 1-8B, 1e-4 above).
-    DPO moves a policy that can already answer, at a tenth of the SFT rate. Full fine-tuning wants a tenth of LoRA's
-    rate (Biderman et al. 2024, "LoRA Learns Less and Forgets Less", section 4.5).
+    Every other method moves a policy that can already answer, at a tenth of the SFT rate. Full fine-tuning wants a
+    tenth of LoRA's rate (Biderman et al. 2024, "LoRA Learns Less and Forgets Less", section 4.5).
     """
     settings = config.training
     size_rank, size_rate = (16, 1e-3) if parameters < 1e9 else (16, 2e-4) if parameters < 9e9 else (32, 1e-4)
     rank = settings.rank or size_rank
-    usual_rate = size_rate / (10 if method == "dpo" else 1) / (10 if settings.adapter == "full" else 1)
+    usual_rate = size_rate / (1 if method == "sft" else 10) / (10 if settings.adapter == "full" else 1)
     rate = settings.learning_rate or usual_rate
     return Recipe(
         method=method,
@@ -92,26 +100,15 @@ def resolve(config: Config, method: Literal["sft", "dpo"], parameters: int, seed
         batch=settings.batch,
         max_length=settings.max_length,
         beta=settings.beta,
+        nll=settings.nll,
+        samples=settings.samples,
+        temperature=settings.temperature,
+        max_new_tokens=config.evaluation.max_new_tokens,
+        kl=settings.kl,
+        kl_target=settings.kl_target,
         seed=seed,
         threads=config.models.threads,
     )
-
-
-def check_rows(rows: list[dict[str, Any]]) -> None:
-    """Look at the rows before a child is started for them.
-
-    Raises: TrainerError naming the first row that is not (messages, chosen, rejected).
-    """
-    if not rows:
-        raise TrainerError("There is nothing to train on: the snapshot has no rows.", "sharpen curate")
-    for number, row in enumerate(rows, 1):
-        turns = row.get("messages")
-        asked = isinstance(turns, list) and all(
-            isinstance(turn, dict) and {"role", "content"} <= {*turn} for turn in turns
-        )
-        answered = isinstance(row.get("chosen"), str) and isinstance(row.get("rejected"), str | None)
-        if not (turns and asked and answered):
-            raise TrainerError(f"Row {number} of the snapshot is not (messages, chosen, rejected).", "sharpen curate")
 
 
 def write_json(path: Path, model: BaseModel) -> None:

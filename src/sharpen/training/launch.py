@@ -11,9 +11,9 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sharpen.children import bound_environment
 from sharpen.config import Config
@@ -24,7 +24,10 @@ from sharpen.models.adapters import is_whole
 from sharpen.records import ModelVersion, Snapshot, TrainingRun, content_hash
 from sharpen.store import Store
 from sharpen.training import processes
-from sharpen.training.job import REPORTED, Job, Recipe, Result, check_rows, resolve, write_json
+from sharpen.training.choice import choose_method
+from sharpen.training.job import REPORTED, Job, Recipe, Result, resolve, write_json
+from sharpen.training.prompts import Drawn
+from sharpen.training.rows import usable
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
@@ -38,18 +41,24 @@ def train(
     base: Path,
     parent: ModelVersion,
     seed: int,
+    prompts: Sequence[dict[str, Any]] = (),
+    drawn: Drawn | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> tuple[TrainingRun, ModelVersion]:
     """Train an adapter on the snapshot and record it. Doing it twice is doing it once.
 
-    `base` is the folder of the frozen base's weights; `parent` the version that served when the cycle began.
-    Raises: TrainerError when the child said what is wrong, or failed `[training] attempts` times.
+    `base` is the folder of the frozen base's weights; `parent` the version that served when the cycle began. `prompts`
+    are what a verifier can grade answers to, `drawn` the generator that does, where it is one.
+    Raises: TrainerError when the rows are nothing to train on, or the child said what is wrong, or failed `[training]
+    attempts` times.
     """
-    check_rows(rows)
-    method = choose_method(config, rows)
+    method, reason = choose_method(config.training.method, rows, prompts, snapshot.counts)
+    rows, dropped = usable(rows, prompts, method)
     recipe = resolve(config, method, _parameters(base), seed)
     processes.check(recipe)
-    run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest))}"
+    graded = [row for row in rows if "scorer" in row]
+    asked = content_hash([graded, drawn and drawn.model_dump()]) if graded else ""
+    run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest, asked))}"
     folder = config.home / "runs" / run_id
     result = _finished(folder, config.adapters)
     if result is None:
@@ -58,6 +67,7 @@ def train(
             base_digest=parent.base_digest,
             rows=folder / "rows.jsonl",
             adapters=config.adapters.resolve(),
+            drawn=drawn,
             recipe=recipe,
         )
         result = _run_child(config, folder, job, rows, on_progress)
@@ -65,6 +75,8 @@ def train(
         id=run_id,
         snapshot_id=snapshot.id,
         method=method,
+        reason=reason,
+        dropped=dropped | result.dropped,
         recipe=recipe.model_dump(),
         seed=seed,
         adapter_digest=result.adapter_digest,
@@ -87,18 +99,6 @@ def train(
     store.append(run, *([] if known else [version]))
     failpoint("train.after_write")
     return run, known[0] if known else version
-
-
-def choose_method(config: Config, rows: list[dict[str, Any]]) -> Literal["sft", "dpo"]:
-    """Return the configured method; `auto` is SFT, since a corrected or verified answer is a target to imitate.
-
-    DPO needs pairs: it is refused, with the count, when no row has a rejected answer.
-    """
-    if config.training.method != "dpo":
-        return "sft"
-    if not any(row["rejected"] for row in rows):
-        raise TrainerError("method = 'dpo' needs rejected answers, and the snapshot has none.", "method = 'sft'")
-    return "dpo"
 
 
 def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]], on_progress: Progress) -> Result:

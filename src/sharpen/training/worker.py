@@ -23,8 +23,13 @@ from sharpen.errors import SharpenError, TrainerError
 from sharpen.failpoints import failpoint
 from sharpen.models import adapters
 from sharpen.models.families import prepare
+from sharpen.training.fit import fit
 from sharpen.training.job import REPORTED, Job, Result, write_json
+from sharpen.training.methods import builder
 from sharpen.training.processes import is_first
+
+# What a method reports of itself: DPO and its kin, KTO, and those that are graded while they train.
+LEARNED = frozenset({"loss", "reward", "kl", "rewards/margins", "rewards/accuracies"})
 
 
 def main(path: str) -> int:
@@ -58,9 +63,10 @@ def run(job: Job, started: float) -> Result:
     rows = [json.loads(line) for line in job.rows.read_text(encoding="utf-8").split("\n") if line]
     set_seed(job.recipe.seed)
     model, tokenizer = _base(job)
+    rows, dropped = fit(rows, tokenizer, job.recipe)
     scratch = Path(tempfile.mkdtemp(prefix=".training-", dir=job.adapters))
     try:
-        trainer = _method(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
+        trainer = builder(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
         clock = _clock(trainer)
         metrics = trainer.train().metrics
         loss = shared_mean(float(metrics["train_loss"]))
@@ -69,6 +75,7 @@ def run(job: Job, started: float) -> Result:
             raise TrainerError(
                 "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
             )
+        learned = first_and_last(trainer.state.log_history)
         whole = gather(trainer, job)
         digest = _save(trainer.model, scratch / "adapter", job, whole) if is_first() else ""
         leave()
@@ -78,7 +85,8 @@ def run(job: Job, started: float) -> Result:
         shutil.rmtree(scratch, ignore_errors=True)
     return Result(
         adapter_digest=digest,
-        metrics={"train_loss": loss, "steps": float(clock.steps)},
+        metrics={"train_loss": loss, "steps": float(clock.steps), **learned},
+        dropped=dropped,
         seconds=time.perf_counter() - started,
         model_seconds=clock.seconds,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -103,14 +111,15 @@ def _base(job: Job) -> tuple[Any, Any]:
     return make_trainable(job, model), tokenizer
 
 
-def _method(name: str) -> Any:
-    if name == "dpo":
-        from sharpen.training.methods import dpo
-
-        return dpo.build
-    from sharpen.training.methods import sft
-
-    return sft.build
+def first_and_last(history: list[dict[str, Any]]) -> dict[str, float]:
+    """Return what the method itself measured, as it was in its first and its last report."""
+    found: dict[str, float] = {}
+    for entry in history:
+        for key in LEARNED & {*entry}:
+            name = key.replace("/", "_")
+            found.setdefault(f"first_{name}", float(entry[key]))
+            found[f"last_{name}"] = float(entry[key])
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _clock(trainer: Any) -> Any:
