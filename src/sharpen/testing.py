@@ -125,7 +125,7 @@ class ScriptedEngine:
         return [job.result for job in jobs if job.result is not None]
 
     def logprobs(
-        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
         """Return 0 for the scripted answer, and minus the number of characters for any other."""
         return [

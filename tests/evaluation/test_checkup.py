@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,8 +111,23 @@ def test_kl_is_the_difference_of_what_both_versions_say_of_the_same_replies() ->
     assert found == pytest.approx((len("billing") / 2, 0.0))
     assert note.startswith(f"on {KL_PROMPTS} of {KL_PROMPTS}")
     assert kl_to_first(engine(), prompts, "old", "old")[0] == (0.0, 0.0)
-    endless = ScriptedEngine(lambda request, version: "word " * 500)
-    endless.load("new", None)
-    nothing, why = kl_to_first(endless, prompts, "new", "new")
+    nothing, why = kl_to_first(engine(), prompts[:3], "new", "old")
     assert nothing is None
-    assert why.startswith("only 0 of 16")
+    assert why.startswith("only 3 of 3")
+
+
+def test_kl_of_a_real_engine_is_nothing_to_itself_and_what_its_logits_say_to_another(tiny_base: Path) -> None:
+    """Random weights never end a turn, so every reply is cut: the end that was not written must not count."""
+    from sharpen.models.transformers_engine import TransformersEngine
+
+    model = TransformersEngine(tiny_base)
+    model.load("base", None)
+    prompts = [[Message(role="user", content=f"the model answers {n}")] for n in range(6)]
+    same, note = kl_to_first(model, prompts, "base", "base")
+    assert same == (0.0, 0.0)
+    assert note.startswith("on 6 of 6")
+    open_end, ended = (
+        model.logprobs(prompts[:1], [["the model"]], "base", ended=ended)[0][0] for ended in (False, True)
+    )
+    assert ended < open_end < 0
+    model.close()

@@ -33,3 +33,23 @@ def test_ties_and_equal_arms_pass_nothing() -> None:
     tied = Sample(np.ones(100), np.ones(100))
     assert passed_null(tied, 0.05, seed=0) == 0.0
     assert passed_planted(GUARD, tied, 0.0165, seed=0) <= 0.03
+
+
+@pytest.mark.parametrize("n", [40, 60, 400])
+def test_a_challenger_that_changed_every_case_fails_no_control(n: int) -> None:
+    """Nothing ties then, and the loss has to be planted on cases that were won."""
+    reversed_ = Sample(np.ones(n), np.zeros(n))
+    for margin in (0.05, 0.15):
+        claim = Claim("not_worse", "general", "champion", -margin)
+        shares = [passed_planted(claim, reversed_, 0.0165, seed) for seed in range(20)]
+        assert not any(too_many(share, 0.0165) for share in shares)
+
+
+@pytest.mark.parametrize("ties", [0.0, 0.5, 0.9])
+def test_a_planted_loss_is_the_whole_margin_and_no_more(ties: float) -> None:
+    """At the margin a test of 5 % lets about 5 % pass: far fewer would mean that more was planted."""
+    rng = np.random.default_rng(3)
+    ours = (rng.random(2000) < 0.5).astype(float)
+    theirs = np.where(rng.random(2000) < ties, ours, 1 - ours)
+    shares = [passed_planted(GUARD, Sample(ours, theirs), 0.05, seed) for seed in range(20)]
+    assert 0.03 <= np.mean(shares) <= 0.07

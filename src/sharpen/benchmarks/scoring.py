@@ -1,14 +1,16 @@
-"""What measuring costs beside the model and the scorer: our evaluation against a bare loop.
+"""What measuring costs beside the model and the scorer: our evaluation against a bare loop, and the gate's arithmetic.
 
 In: nothing. Out: figures of both, and their ratio. Must not know who reads them.
 
-The promise is a ratio of at most 1.10. The bare loop asks the engine for the answers, chunk by chunk, and calls the
-scorer's function; ours also makes a Score of each answer, keeps the answer and writes the Score to the store. What that
-adds is measured on its own, with the answers at hand, since it is less than the noise of a model's seconds: the ratio
-is (model + scorer + what we add) ÷ (model + scorer). The model is a random one of a million parameters, which answers
-some hundred times faster than one that is of use, so that with a real model the ratio is nearer to 1. The last figures
-leave the model out: scorers on the same replies, called bare, and through `Suite.score`, which catches what a scorer
-raises and refuses what is no score. Time is the processor's, and the best round counts: other programs do not.
+The gate's promise is a decision on 10,000 cases, four versions and five scorers within 5 s and 1 GB.
+
+The evaluation's promise is a ratio of at most 1.10. The bare loop asks the engine for the answers, chunk by chunk, and
+calls the scorer's function; ours also makes a Score of each answer, keeps the answer and writes the Score to the store.
+What that adds is measured on its own, with the answers at hand, since it is less than the noise of a model's seconds:
+the ratio is (model + scorer + what we add) ÷ (model + scorer). The model is a random one of a million parameters, which
+answers some hundred times faster than one that is of use, so that with a real model the ratio is nearer to 1. The last
+figures leave the model out: scorers on the same replies, called bare, and through `Suite.score`, which catches what a
+scorer raises and refuses what is no score. Time is the processor's, and the best round counts: other programs do not.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from sharpen.benchmarks import machine
 from sharpen.evaluation import run
 from sharpen.evaluation.arms import Arm
 from sharpen.evaluation.cache import GenerationCache
 from sharpen.evaluation.run import Evaluator
 from sharpen.models.engine import Generation, Request
+from sharpen.promotion.rehearsal.bulk import ARMS, cost, decision
+from sharpen.promotion.rehearsal.bulk import SCORERS as SUITES
 from sharpen.records import Message
 from sharpen.store import Store
 from sharpen.testing import ScriptedEngine, tiny_model
@@ -31,7 +36,8 @@ from sharpen.verify.cases import make_case
 from sharpen.verify.scorers import find_scorer
 from sharpen.verify.suites import Suite
 
-PROMISE = 1.10
+PROMISE, SECONDS, BYTES = 1.10, 5.0, 10**9
+GATE_CASES = 10_000
 ROUNDS = 3
 CASES = 128
 NEW_TOKENS = 12
@@ -59,12 +65,13 @@ class _AtHand(ScriptedEngine):
         return [self._answers[request.messages[-1].content] for request in requests]
 
 
-def measure(rounds: int = ROUNDS, cases: int = CASES) -> dict[str, object]:
+def measure(rounds: int = ROUNDS, cases: int = CASES, gate_cases: int = GATE_CASES) -> dict[str, object]:
     """Return the figures. Raises: MissingExtra when torch is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         model_s, bare_s, ours_s = _evaluation(Path(folder), rounds, cases)
     alone = {name: _scorer(name, reply, reference, choices, rounds) for name, reply, reference, choices in SCORERS}
-    return {
+    gate = cost(decision(gate_cases))
+    return machine("numpy", "scipy", "torch") | {
         "benchmark": "scoring",
         "cases": cases,
         "ratio": round((model_s + ours_s) / (model_s + bare_s), 3),
@@ -74,6 +81,16 @@ def measure(rounds: int = ROUNDS, cases: int = CASES) -> dict[str, object]:
         "ours_ms_per_case": round(1e3 * ours_s / cases, 3),
         "without_model_us": {
             name: {"bare": round(1e6 * bare, 1), "ours": round(1e6 * ours, 1)} for name, (bare, ours) in alone.items()
+        },
+        "gate": {
+            "cases": gate_cases,
+            "versions": len(ARMS),
+            "scorers": len(SUITES),
+            "comparisons": gate.comparisons,
+            "seconds": round(gate.seconds, 2),
+            "promised_seconds": SECONDS,
+            "peak_bytes": gate.peak_bytes,
+            "promised_bytes": BYTES,
         },
     }
 

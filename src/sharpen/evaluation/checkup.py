@@ -23,8 +23,8 @@ from sharpen.verify.scorers import find_scorer, grade
 from sharpen.verify.suites import Suite
 
 KL_PROMPTS = 16  # chosen: some seconds of a small model; the standard error is on the page
-KL_TOKENS = 48  # chosen: longer replies are left out, for the chance of their unwritten end is not known
-LEAST_ENDED = 4  # chosen: fewer replies than this say nothing
+KL_TOKENS = 32  # chosen: where versions differ, they differ early
+LEAST_REPLIES = 4  # chosen: fewer replies than this say nothing
 _TEXTS = ("exact", "contains_one")  # scorers whose reference is a reply
 
 Arms = Mapping[str, Sequence[Score]]
@@ -67,7 +67,7 @@ def kl_to_first(
 ) -> tuple[tuple[float, float] | None, str]:
     """Return KL of one version to another with its standard error, or None, and what it stands on.
 
-    Replies are sampled at temperature 1; those that did not end within KL_TOKENS tokens are left out. Their words are
+    Replies are sampled at temperature 1, and cut after KL_TOKENS tokens: KL of the first tokens, then. Their words are
     encoded anew, so that a reply counts as a text, whatever its tokens were.
     """
     requests = [
@@ -75,18 +75,19 @@ def kl_to_first(
         for place, prompt in enumerate(prompts)
     ]
     written = engine.generate(requests, now_id)
-    ended = [place for place, one in enumerate(written) if one.finish_reason == "stop"]
-    asked, said = [prompts[place] for place in ended], [[written[place].text] for place in ended]
-    sums = [
-        [row[0] for row in engine.logprobs(asked, said, version)] if ended else [] for version in (now_id, first_id)
-    ]
-    known = [row for row, pair in enumerate(zip(*sums, strict=True)) if all(map(math.isfinite, pair))]
-    note = f"on {len(known)} of {len(prompts)} sampled replies that ended within {KL_TOKENS} tokens"
-    if len(known) < LEAST_ENDED:
+    sums: list[tuple[float, float, int]] = []
+    for reason, end in (("stop", 1), ("length", 0)):  # a reply that ended has the end of its turn as a token
+        of = [place for place, one in enumerate(written) if one.finish_reason == reason and (end or one.text)]
+        asked, said = [prompts[place] for place in of], [[written[place].text] for place in of]
+        rows = [engine.logprobs(asked, said, one, ended=bool(end)) if of else [] for one in (now_id, first_id)]
+        for place, mine, theirs in zip(of, *rows, strict=True):
+            if math.isfinite(mine[0]) and math.isfinite(theirs[0]):
+                sums.append((mine[0], theirs[0], written[place].completion_tokens + end))
+    note = f"on {len(sums)} of {len(prompts)} replies, up to {KL_TOKENS} tokens of each"
+    if len(sums) < LEAST_REPLIES:
         return None, f"only {note.removeprefix('on ')}"
-    lengths = [written[ended[row]].completion_tokens + 1 for row in known]  # and the end of the turn
-    mine, theirs = ([one[row] for row in known] for one in sums)
-    return collapse.kl_per_token(mine, theirs, lengths), note
+    now, first, tokens = zip(*sums, strict=True)
+    return collapse.kl_per_token(now, first, tokens), note
 
 
 def _drift(
@@ -139,4 +140,4 @@ def _references(suite: Suite, cases: Sequence[Case]) -> list[str]:
 
 
 def _said(example: Example) -> str:
-    return "\n".join([*(turn.content for turn in example.messages), example.chosen, example.rejected or ""])
+    return "\n".join([*(turn.content for turn in example.messages), example.chosen or "", example.rejected or ""])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -115,7 +116,7 @@ def diversity(first: Sequence[str], now: Sequence[str], references: Sequence[str
     """
     first, now, references = first[:MOST_REPLIES], now[:MOST_REPLIES], references[:MOST_REPLIES]
     measures: dict[str, Callable[[Sequence[str]], float]] = {
-        f"distinct-{n}": lambda texts, n=n: distinct_n(texts, n) for n in (1, 2, 3)
+        f"distinct-{n}": partial(distinct_n, n=n) for n in (1, 2, 3)
     }
     measures["Vendi"] = lambda texts: vendi(word_vectors(texts))
     vitals = []
@@ -166,7 +167,6 @@ def hacking(trained: Sequence[float], held_out: Sequence[float], note: str = "")
     limit = GAP_ERRORS * error
     is_odd = value > limit and value > 0
     is_alone = float(np.mean(held_out)) <= 0
-    note = f"{note}; alarm: the held-out judge sees no gain at all".removeprefix("; ")
     state: State = "alarm" if is_odd and is_alone else "warn" if is_odd else "ok"
     return Vital(
         sign="judge gap", name=name, value=round(value, 4), warn=round(limit, 4), alarm=round(limit, 4), state=state,

@@ -107,9 +107,12 @@ class Engine(Protocol):
         ...
 
     def logprobs(
-        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
-        """Return, per prompt and per its given completions, the sum of token log-probabilities (nats)."""
+        """Return, per prompt and per its given completions, the sum of token log-probabilities (nats).
+
+        `ended` counts the end of the turn as well; without it a completion may go on.
+        """
         ...
 
     def close(self) -> None:

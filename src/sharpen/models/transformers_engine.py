@@ -236,7 +236,7 @@ class TransformersEngine:
         return [job.result for job in jobs if job.result is not None]
 
     def logprobs(
-        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
         """Return, per prompt and per completion, the log-probability of the completion and the end of turn, in nats.
 
@@ -245,7 +245,7 @@ class TransformersEngine:
         decoder = self._activate(version_id)
         decoder.freshen()
         encoded = [self._encode(prompt) for prompt in prompts]
-        replies = [[self._encode_reply(text) for text in texts] for texts in completions]
+        replies = [[self._encode_reply(text, ended) for text in texts] for texts in completions]
         longest = [len(prompt) + max(map(len, ids), default=0) for prompt, ids in zip(encoded, replies, strict=True)]
         order = sorted((i for i, n in enumerate(longest) if n <= self._limit), key=lambda i: len(encoded[i]))
         results = [[math.nan] * len(texts) for texts in completions]
@@ -275,9 +275,9 @@ class TransformersEngine:
         # Cleaning up spaces would make a text depend on where it was cut into pieces.
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _encode_reply(self, text: str) -> list[int]:
+    def _encode_reply(self, text: str, ended: bool) -> list[int]:
         ids = self._tokenizer.encode(self._turn.lead + text, add_special_tokens=False)
-        return [*ids, *([] if self._turn.end is None else [self._turn.end])]
+        return [*ids, *([] if self._turn.end is None or not ended else [self._turn.end])]
 
 
 def _picker(request: Request) -> Any:

@@ -3,7 +3,7 @@
 In: the paired cases of a claim, alpha. Out: the share of controls that came through. Must not know the decision.
 
 *A/A*: the arms of each cluster are swapped at random, so that neither is better; a gain is then shown by chance alone.
-*Planted*: the same swapped arms, and the challenger loses the margin more, on random cases; a guard must not pass it.
+*Planted*: the same swapped arms, and the challenger loses the margin on random cases; a guard must not pass it.
 More passing than alpha explains means that the gate's assumptions fail here, and the cycle holds.
 Whole-number scores of lone cases meet the gate's very test; others its normal approximation, for resampling hundreds of
 controls would cost more than the gate.
@@ -53,8 +53,10 @@ def passed_planted(claim: Claim, sample: Sample, alpha: float, seed: int) -> flo
     if bool(np.isin(sums, (-1.0, 0.0, 1.0)).all()) and sizes.max() == 1:
         won = ((signs * sums) > 0).sum(axis=1)
         changed = int(np.abs(sums).sum())
-        ties = len(sums) - changed
-        lost = changed - won + rng.binomial(ties, min(1.0, margin * len(sums) / max(1, ties)), ROUNDS)
+        # Every case, whatever its outcome, turns into a loss with the margin's chance: the mean falls to just -margin.
+        kept = rng.binomial(won, 1 - margin)
+        lost = changed - kept + rng.binomial(len(sums) - changed, margin, ROUNDS)
+        won = kept
         return float(np.mean([tango_z(w, x, len(sums), -margin) > z for w, x in zip(won, lost, strict=True)]))
     lost = rng.binomial(sizes.astype(np.int64), margin, size=(ROUNDS, len(sums)))
     left = signs * sums - lost + margin * sizes
