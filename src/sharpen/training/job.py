@@ -37,6 +37,7 @@ class Recipe(BaseModel):
     beta: float = Field(description="DPO's temperature")
     packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
+    in_order: bool = Field(default=False, description="keep the rows' order in each pass, as [curation] order says")
     seed: int = Field(description="seed of everything random in the child")
     threads: int = Field(description="CPU threads; 0 takes every core")
 
@@ -92,6 +93,7 @@ def resolve(config: Config, method: Literal["sft", "dpo"], parameters: int, seed
         batch=settings.batch,
         max_length=settings.max_length,
         beta=settings.beta,
+        in_order=config.curation.order != "drawn",
         seed=seed,
         threads=config.models.threads,
     )
