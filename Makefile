@@ -57,8 +57,9 @@ calibrate: setup-test  ## simulate the gate thousands of times: false promotions
 bench: setup  ## measure a promise of speed against a named peer (ARGS="--help" lists them)
 	$(BIN)/sharpen bench $(ARGS)
 
-docs: setup  ## write the generated page again
+docs: setup  ## write the generated page and tables again
 	$(BIN)/python docs/make_configuration.py
+	$(BIN)/python docs/make_measured.py
 
 lock: .venv/.uv  ## resolve the locks again; LOCK_ARGS="--upgrade" takes newer versions
 	printf 'torch\n' > .venv/excluded

@@ -177,6 +177,14 @@ _stage_verb("promote", "Put the challenger before the gate.")
 
 
 @app.command()
+def draw(method: Annotated[str, typer.Argument(help="a critique method, as in [critique] method")]) -> None:
+    """Print a critique method's graph as Mermaid text."""
+    from sharpen.critique.methods import draw as drawn
+
+    print(drawn(method))  # noqa: T201 - the text as it is, without the console's markup and wrapping
+
+
+@app.command()
 def show(
     record_id: Annotated[str | None, typer.Argument(help="a record's id; without one, an overview")] = None,
     config: ConfigOption = DEFAULT_PATH,

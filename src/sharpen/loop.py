@@ -12,10 +12,11 @@ import fcntl
 import logging
 import time
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 from sharpen.court import Court
 from sharpen.critique.flow import critique
+from sharpen.curation.emphasis import emphasised
 from sharpen.curation.snapshot import build_snapshot, to_rows
 from sharpen.errors import ChampionChanged, ConfigError, Refused
 from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT
@@ -99,6 +100,7 @@ class Loop(Court):
             self.config.seed,
             embedding=lambda: embedder_of(self.config),
             folder=self.config.home / "curation",
+            emphasise=partial(emphasised, self.config, self.store),
         )
         if snapshot is None:
             return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}

@@ -9,7 +9,8 @@ from tests.critique.sums import Counting, expert, stubborn
 
 from sharpen.config import parse
 from sharpen.critique import flow
-from sharpen.curation.mine import mine
+from sharpen.curation.mining.evidence import evidence
+from sharpen.curation.mining.mine import mine
 from sharpen.records import Critique
 from sharpen.store import Store
 
@@ -62,8 +63,8 @@ def test_an_unlucky_search_of_another_version_does_not_lose_what_was_right(desk:
     (second,) = look(desk, Counting(stubborn), "c2", "v2")
     assert (second.revision, second.revision_score, second.strategy) == (first.revision, 1.0, "earlier")
     assert (second.steps[-1].name, second.stop_reason, second.needs_review) == ("earlier", "verified", False)
-    examples, _ = mine(desk.store, parse({}).curation, "c2")
-    assert [(one.chosen, second.id in one.evidence) for one in examples] == [("4", True)]
+    examples, _ = mine(evidence(desk.store), parse({}).curation)
+    assert [(one.find.chosen, second.id in one.find.evidence) for one in examples] == [("4", True)]
 
 
 def test_an_answer_that_was_right_once_is_not_brought_back_when_it_no_longer_is(desk: Any) -> None:

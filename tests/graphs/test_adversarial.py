@@ -134,7 +134,7 @@ def run(case: dict[str, Any], opened: Open, store: Store) -> None:
 
 def test_there_are_enough_cases_and_no_mechanism_fills_them() -> None:
     per_mechanism = Counter(case["mechanism"] for case in CASES)
-    assert len(CASES) >= 70
+    assert len(CASES) >= 130
     assert max(per_mechanism.values()) <= 5
     assert len({json.dumps(case) for case in CASES}) == len(CASES)
 

@@ -44,7 +44,7 @@ def ask(text: str) -> tuple[Message, ...]:
 
 def test_there_are_enough_cases_and_no_mechanism_fills_the_file() -> None:
     counts = Counter(case["mechanism"] for case in CASES)
-    assert len(CASES) >= 80
+    assert len(CASES) >= 150
     assert max(counts.values()) <= 5
     assert len({json.dumps([case["field"], case["value"]]) for case in CASES}) == len(CASES)
 

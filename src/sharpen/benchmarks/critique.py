@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -46,11 +48,12 @@ GYM = (
     "reasoning-gym:letter_counting?min_words=2&max_words=3",
 )
 DATA = {"AddSub": "arith_wordproblems/AddSub.json", "SVAMP": "svamp/SVAMP.json"}
-CASES, TOKENS = 16, 256  # chosen: done in about 40 minutes on two busy cores; four suites give 64 answers per method
+CASES, TOKENS = 32, 160  # chosen: what a small machine can measure in an hour; a chain of thought has some 50 tokens
+BLOCK = 8  # chosen: cases of a suite that all methods see before the next; a kill loses one method's eight at most
+MINUTES = 35.0  # chosen: no block is begun after them, so that a busy machine measures fewer cases and not for longer
 ROUNDS = SAMPLES = 3  # chosen: a share of the budget is still a short chain of thought
 GAP_TIMES = 2  # chosen: judging costs a fraction of revising, so the gap is measured on more answers
 DRAFT_TOKENS = 96
-BATCH = 32
 FOLDER = Path(".sharpen") / "bench" / "critique"
 VERSION = "base"
 Row = dict[str, Any]
@@ -66,6 +69,7 @@ class Bench:
     folder: Path
     cases: int
     tokens: int
+    minutes: float = MINUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,19 @@ class Asked:
 class Measured(TypedDict):
     """What was found."""
 
+    cases_per_suite: int
     methods: list[dict[str, object]]
     gap: list[dict[str, object]]
 
 
 def measure(
-    base: str = SMOLLM2, cases: int = CASES, tokens: int = TOKENS, folder: Path = FOLDER, specs: Sequence[str] = ()
+    base: str = SMOLLM2,
+    cases: int = CASES,
+    tokens: int = TOKENS,
+    folder: Path = FOLDER,
+    specs: Sequence[str] = (),
+    *,
+    minutes: float = MINUTES,
 ) -> dict[str, object]:
     """Return the figures. `specs` are suites as in the configuration; without them, those that are at hand.
 
@@ -100,7 +111,7 @@ def measure(
     config = parse({"base": base, "critique": settings})
     engine = TransformersEngine.open(config)
     engine.load(VERSION, None)
-    bench = Bench(engine, config, folder, cases, tokens)
+    bench = Bench(engine, config, folder, cases, tokens, minutes)
     suites = [load_suite(spec, size=GAP_TIMES * cases) for spec in specs or GYM]
     data = os.environ.get("SHARPEN_DATA")
     suites += [read_data(name, Path(data)) for name in DATA] if data and not specs else []
@@ -112,7 +123,6 @@ def measure(
     return {
         "benchmark": "critique",
         "base": base,
-        "cases_per_suite": cases,
         "tokens_per_case": tokens,
         "settings": settings,
         **measured,
@@ -121,37 +131,50 @@ def measure(
 
 
 def compare(bench: Bench, suites: Sequence[Suite], on_progress: Progress = lambda name, done, total: None) -> Measured:
-    """Return per method what became of all answers and of those of each suite; and the gap, per suite and over all."""
-    steps, done = len(suites) * (len(METHODS) + 1), 0
-    told = "critique"
-    on_progress(told, done, steps)
+    """Return per method what became of all answers and of those of each suite; and the gap, per suite and over all.
+
+    Goes through the suites block by block, so that every suite and method has the same cases whenever it ends. A block
+    that is begun is finished; none is begun after the minutes are over.
+    """
+    blocks = range(math.ceil(bench.cases / BLOCK))
+    steps, done, started = len(blocks) * len(suites) * (len(METHODS) + 1), 0, time.monotonic()
+    on_progress("critique", done, steps)
     rows: dict[str, list[Row]] = {name: [] for name in METHODS}
     asked = []
-    for suite in suites:
-        known = sorted(suite.cases, key=lambda case: case.id)[: GAP_TIMES * bench.cases]
-        drafts = _kept(bench, suite, known, "drafts", lambda s=suite, k=known: _drafts(bench, s, k))
-        sure = _kept(bench, suite, known, "judge", lambda k=known, d=drafts: _judged(bench, k, d))
-        asked.append(Asked(suite, known, drafts, sure))
-        on_progress(told, done := done + 1, steps)
-        cases = known[: bench.cases]
-        for name in METHODS:
-            row = _kept(bench, suite, cases, name, lambda n=name, s=suite, c=cases, d=drafts: _row(bench, n, s, c, d))
-            rows[name].append(row)
-            on_progress(told, done := done + 1, steps)
-    return {"methods": [_summary(name, rows[name]) for name in METHODS], "gap": gaps(asked)}
+    for block in blocks:
+        if block and time.monotonic() - started > 60 * bench.minutes:
+            break
+        size = min(BLOCK, bench.cases - block * BLOCK)
+        for suite in suites:
+            ordered, first = sorted(suite.cases, key=lambda case: case.id), GAP_TIMES * block * BLOCK
+            known = ordered[first : first + GAP_TIMES * size]
+            drafts = _kept(bench, suite, known, "drafts", partial(_drafts, bench, known))
+            sure = _kept(bench, suite, known, "judge", partial(_judged, bench, known, drafts))
+            asked.append(Asked(suite, known, drafts, sure))
+            on_progress("critique", done := done + 1, steps)
+            for name in METHODS:
+                made = partial(_row, bench, name, suite, known[:size], drafts[:size])
+                rows[name].append(_kept(bench, suite, known[:size], name, made))
+                on_progress("critique", done := done + 1, steps)
+    return {
+        "cases_per_suite": sum(len(row["before"]) for row in rows["cot"]) // len(suites),
+        "methods": [_summary(name, rows[name]) for name in METHODS],
+        "gap": gaps(asked),
+    }
 
 
 def gaps(asked: Sequence[Asked]) -> list[dict[str, object]]:
     """Return how well the model tells its right drafts from its wrong ones: on each suite, and on all of them."""
+    names = list(dict.fromkeys(one.suite.name for one in asked))
     told = []
-    for group in [*([one] for one in asked), *([asked] if len(asked) > 1 else [])]:
+    for name in [*names, *(["all"] if len(names) > 1 else [])]:
+        group = [one for one in asked if name in (one.suite.name, "all")]
         owners = {case.id: ReadSuite(one.suite) for one in group for case in one.cases}
-        name = group[0].suite.name if len(group) == 1 else "all"
         cases = [case for one in group for case in one.cases]
         suite = Suite(name, tuple(cases), grader=lambda case, reply, by=owners: (by[case.id].score(case, reply), None))
         drafts = [draft for one in group for draft in one.drafts]
         items = [Item(case.id, case.messages, draft) for case, draft in zip(cases, drafts, strict=True)]
-        found = weigh(suite, cases, items, {name: sure for one in group for name, sure in one.sure.items()})
+        found = weigh(suite, cases, items, {known: sure for one in group for known, sure in one.sure.items()})
         told.append({**asdict(found), "allows_labels": found.allows_labels, "verdict": found.verdict})
     return told
 
@@ -179,9 +202,7 @@ def _asked(row: dict[str, Any]) -> tuple[str, str]:
 def _kept(bench: Bench, suite: Suite, cases: Sequence[Case], name: str, made: Callable[[], Any]) -> Any:
     """Return what is kept under this name for these cases and settings; make and keep it where there is nothing."""
     settings = bench.config.critique.model_dump()
-    digest = content_hash(
-        (bench.engine.base_digest, suite.name, [case.id for case in cases], settings, DRAFT_TOKENS, BATCH)
-    )
+    digest = content_hash((bench.engine.base_digest, suite.name, [case.id for case in cases], settings, DRAFT_TOKENS))
     path = bench.folder / suite.name / f"{name}-{digest}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +212,7 @@ def _kept(bench: Bench, suite: Suite, cases: Sequence[Case], name: str, made: Ca
     return found
 
 
-def _drafts(bench: Bench, suite: Suite, cases: Sequence[Case]) -> list[str]:
+def _drafts(bench: Bench, cases: Sequence[Case]) -> list[str]:
     """Return the model's own answers; kept, so that every method starts from the same ones."""
     replies = bench.engine.generate([Request(case.messages, DRAFT_TOKENS) for case in cases], VERSION)
     return [reply.text.strip() for reply in replies]
@@ -210,11 +231,10 @@ def _row(bench: Bench, name: str, suite: Suite, cases: Sequence[Case], drafts: S
     method = method_type(Scene.of(bench.config, bench.engine, VERSION, **parts))
     items = [
         Item(case.id, case.messages, draft, case=case if method_type.needs_verifier else None, choices=case.choices)
-        for case, draft in zip(cases, drafts, strict=False)
+        for case, draft in zip(cases, drafts, strict=True)
     ]
     started = time.perf_counter()
-    for first in range(0, len(items), BATCH):
-        method.run(items[first : first + BATCH])
+    method.run(items)
     return {
         "suite": suite.name,
         "before": [read.score(case, item.draft) for case, item in zip(cases, items, strict=True)],
@@ -230,7 +250,8 @@ def _row(bench: Bench, name: str, suite: Suite, cases: Sequence[Case], drafts: S
 def _summary(name: str, rows: Sequence[Row]) -> dict[str, object]:
     """Return one method's figures over all suites, and under `suites` those of each."""
     total: dict[str, object] = {"name": name, "uses_verifier": METHODS[name].needs_verifier, **_figures(rows)}
-    return total | {"suites": [{"suite": row["suite"], **_figures([row])} for row in rows]}
+    suites = {row["suite"]: [one for one in rows if one["suite"] == row["suite"]] for row in rows}
+    return total | {"suites": [{"suite": suite, **_figures(those)} for suite, those in suites.items()]}
 
 
 def _figures(rows: Sequence[Row]) -> dict[str, object]:
@@ -291,13 +312,15 @@ def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default=SMOLLM2, help="the weights: model id, folder, GGUF file or package:NAME")
-    parser.add_argument("--cases", type=int, default=CASES, help="cases per suite")
+    parser.add_argument("--cases", type=int, default=CASES, help="cases per suite, at most")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="begin no further cases after this time")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="tokens that a method may write per case")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where finished parts are kept")
     parser.add_argument("--suite", action="append", default=[], help="a suite; may be given several times")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
-    publish(measure(given.base, given.cases, given.tokens, given.folder, given.suite), given.json)
+    figures = measure(given.base, given.cases, given.tokens, given.folder, given.suite, minutes=given.minutes)
+    publish(figures, given.json)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sharpen.benchmarks import publish
+from sharpen import console
+from sharpen.benchmarks import machine, publish, sources
 from sharpen.config import SMOLLM2, Config
 from sharpen.memory.compose import with_memories
 from sharpen.memory.facts import named
@@ -33,12 +34,13 @@ from sharpen.stats import mean_interval, paired_difference, sign_flip_p
 from sharpen.store import Store
 
 DATA = Path(__file__).with_name("data") / "multi_hop.json"
-BUDGETS = (160, 320)  # chosen: room for about two, and about six, of the documents, beside what frames them
+BUDGETS = (160,)  # chosen: room for about two of the documents, beside what frames them; `--budget` takes others
 DEPTH = 12  # chosen: documents that are offered; far more than fit
 MAX_NEW_TOKENS = 12
 SYSTEM = "Answer with a name or a few words, nothing else."
 VERSION = "base"
 Count = Callable[[str], int]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,22 @@ def measure(base: str = SMOLLM2, budgets: Sequence[int] = BUDGETS) -> dict[str, 
     def count(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    with tempfile.TemporaryDirectory() as home:
-        figures = compare(engine, count, Path(home), budgets)
-    return {"benchmark": "knowledge", "base": base, **figures}
+    measured_on = sources() | {"machine": machine("torch", "transformers", "ladybug")}
+    with tempfile.TemporaryDirectory() as home, console.board() as board:
+        figures = compare(engine, count, Path(home), budgets, board)
+    return {"benchmark": "knowledge", "base": base, **figures, **measured_on}
 
 
-def compare(engine: Engine, count: Count, home: Path, budgets: Sequence[int] = BUDGETS) -> dict[str, object]:
+def compare(
+    engine: Engine,
+    count: Count,
+    home: Path,
+    budgets: Sequence[int] = BUDGETS,
+    on_progress: Progress = lambda name, done, total: None,
+) -> dict[str, object]:
     """Ask every question in every arm, at each budget."""
+    arms = 1 + 2 * len(budgets)
+    on_progress("arms of the ablation", 0, arms)
     documents, questions = load()
     config = Config(home=home)
     store = Store.open(config.store_url)
@@ -93,17 +104,19 @@ def compare(engine: Engine, count: Count, home: Path, budgets: Sequence[int] = B
         fill(store, knowledge, documents)
         memories = Memories.of(config, store)
         bare = _answered(engine, [_prompt(question) for question in questions], questions)
+        on_progress("arms of the ablation", 1, arms)
         rows = []
-        for budget in budgets:
+        for place, budget in enumerate(budgets):
             alone, both = [], []
             for question in questions:
                 recalled = memories.search(question.text, DEPTH, types=["document"])
                 alone.append(with_memories(_prompt(question), recalled, budget, count))
                 mixed = knowledge.with_recalled(question.text, recalled, budget, count)
                 both.append(with_memories(_prompt(question), mixed, budget, count))
-            rows.append(
-                _row(budget, questions, _answered(engine, alone, questions), _answered(engine, both, questions))
-            )
+            by_recall = _answered(engine, alone, questions)
+            on_progress("arms of the ablation", 2 + 2 * place, arms)
+            rows.append(_row(budget, questions, by_recall, _answered(engine, both, questions)))
+            on_progress("arms of the ablation", 3 + 2 * place, arms)
     finally:
         knowledge.close()
         store.close()
@@ -193,15 +206,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="a random model of a million parameters")
     parser.add_argument("--base", default=SMOLLM2, help="the weights: model id, folder, GGUF file or package:NAME")
+    parser.add_argument("--budget", type=int, action="append", default=[], help="tokens of notes; several times")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
+    budgets = tuple(given.budget) or BUDGETS
     if not given.tiny:
-        publish(measure(given.base), given.json)
+        publish(measure(given.base, budgets), given.json)
         return
     from sharpen.testing import tiny_model
 
     with tempfile.TemporaryDirectory() as folder:
-        publish(measure(str(tiny_model(Path(folder) / "tiny"))), given.json)
+        publish(measure(str(tiny_model(Path(folder) / "tiny")), budgets), given.json)
 
 
 if __name__ == "__main__":

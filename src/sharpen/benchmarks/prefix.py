@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sharpen.benchmarks import machine
+from sharpen.benchmarks import machine, sources
 from sharpen.config import SMOLLM2
 from sharpen.models.engine import Request
 from sharpen.plugins import part
@@ -85,6 +85,7 @@ def measure(base: str = SMOLLM2, rounds: int = ROUNDS) -> dict[str, object]:
         "ratio": round(peer / ours, 2),
         "promised_ratio": PROMISE,
         "equal_answers": [one.text for one in engine.generate(writing, "base")] == alone,
+        **sources(),
         "machine": machine("torch", "transformers") | {"threads": torch.get_num_threads()},
     }
 

@@ -157,8 +157,13 @@ class CurationSection(Section):
     replay: float = Field(default=1, ge=0, le=1, description="share of earlier versions' own answers learned again")
     human_floor: float = Field(default=0, ge=0, le=1, description="least share of weight that people's words have")
     hard_weight: float = Field(default=1, gt=0, description="weight of prompts that are answered right only sometimes")
-    order: Literal["drawn", "easy_first", "hard_first"] = Field(
-        default="drawn", description="of the snapshot: by the seed, or by the pass rate of each prompt first"
+    failure_weight: float = Field(
+        default=1.0, ge=1, le=10, description="how much an example of the most frequent failure counts; 1: as any other"
+    )
+    order: Literal["drawn", "easy_first", "hard_first", "curriculum"] = Field(
+        default="drawn",
+        description="of the training set: by the seed, by the pass rate of each prompt, or what others build on first "
+        "(curriculum: needs [memory] knowledge)",
     )
     engine: str = Field(
         default="local",

@@ -78,23 +78,33 @@ class AutogenTeam(Method):
 
     async def _team(self, table: _Table, item: Item) -> None:
         """Let one team talk for one round; what breaks in it is data of its item."""
-        parts = _autogen()
+        parts, silent = _autogen(), asyncio.Event()
         agents = [
             parts["agents"].AssistantAgent(
-                role, model_client=_client(parts, table, item, role), description=task, system_message=f"{RULE} {task}"
+                role,
+                model_client=_client(parts, table, item, role, silent),
+                description=task,
+                system_message=f"{RULE} {task}",
             )
             for role, task in ROLES.items()
         ]
-        team = parts["teams"].RoundRobinGroupChat(agents, max_turns=len(agents))
+        # Who has nothing to say ends the talk; an exception would do so too, with a page of AutoGen's own complaints.
+        ends = parts["conditions"].FunctionalTermination(lambda _: silent.is_set())
+        team = parts["teams"].RoundRobinGroupChat(agents, max_turns=len(agents), termination_condition=ends)
         try:
             await team.run(task=f"Question:\n{shown(item.messages)}\n\nProposed answer:\n{quoted(item.answer)}")
+            if silent.is_set():
+                self._fail(item, "the model gave no answer")
         except Exception as error:
-            # A step that failed, or a budget that is used up, ended the talk and is noted already.
-            if item.open and not any(step.error for step in item.steps[-len(ROLES) :]):
-                item.failed = item.failed or f"{type(error).__name__}: {error}"[:500]
-                item.note("team", "", parent=item.answer_step, error=item.failed)
+            self._fail(item, f"{type(error).__name__}: {error}"[:500])
         finally:
             table.leave()
+
+    def _fail(self, item: Item, error: str) -> None:
+        """Note why a talk ended early; a step that failed, or a budget that is used up, is noted already."""
+        if item.open and not any(step.error for step in item.steps[-len(ROLES) :]):
+            item.failed = item.failed or error
+            item.note("team", "", parent=item.answer_step, error=item.failed)
 
     def _weigh(self, items: list[Item]) -> None:
         """Read the reviews; take the improver's answer where it holds."""
@@ -162,6 +172,7 @@ def _autogen() -> dict[str, Any]:
         return {
             "agents": part("autogen_agentchat.agents"),
             "teams": part("autogen_agentchat.teams"),
+            "conditions": part("autogen_agentchat.conditions"),
             "models": part("autogen_core.models"),
         }
     except MissingExtra as error:
@@ -169,8 +180,8 @@ def _autogen() -> dict[str, Any]:
         raise
 
 
-def _client(parts: Mapping[str, Any], table: _Table, item: Item, role: str) -> Any:
-    """Return an AutoGen model client over our voices, for one agent of one team."""
+def _client(parts: Mapping[str, Any], table: _Table, item: Item, role: str, silent: asyncio.Event) -> Any:
+    """Return an AutoGen model client over our voices, for one agent of one team; it sets `silent` without an answer."""
     models = parts["models"]
 
     class VoiceClient(models.ChatCompletionClient):  # type: ignore[name-defined,misc]
@@ -183,14 +194,15 @@ def _client(parts: Mapping[str, Any], table: _Table, item: Item, role: str) -> A
             self._used = models.RequestUsage(prompt_tokens=0, completion_tokens=0)
 
         async def create(self, messages: Sequence[Any], **_: Any) -> Any:
-            """Answer one conversation. Raises: RuntimeError where the step failed or the budget is used up."""
+            """Answer one conversation; with nothing where the step failed or the budget is used up."""
             said = item.work
             parent = next(reversed(said.values())).step if said else item.answer_step
             spent = item.prompt_tokens, item.tokens
             reply = await table.ask(Call(item, role, _turns(messages), parent))
-            if not reply.text:
-                raise RuntimeError("the model gave no answer")
-            said[role] = reply
+            if reply.text:
+                said[role] = reply
+            else:
+                silent.set()
             usage = models.RequestUsage(
                 prompt_tokens=item.prompt_tokens - spent[0], completion_tokens=item.tokens - spent[1]
             )

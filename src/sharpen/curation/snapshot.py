@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,21 @@ def build_snapshot(
     shuffled_labels: bool = False,
     embedding: Embedding | None = None,
     folder: Path | None = None,
+    emphasise: Callable[[list[Example]], list[Example]] = list,
 ) -> Snapshot | None:
     """Mine, filter, order and write the training set; None where there are fewer than `settings.min_examples`.
 
     The order is drawn by `seed` from the content alone. A snapshot of the same content that an earlier cycle wrote is
     returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
     control, which must not train into anything better. `embedding` opens the embedder that `[curation] meaning` asks;
-    `folder` is where an engine other than the local one keeps its shards.
+    `folder` is where an engine other than the local one keeps its shards. `emphasise` may
+    weight the chosen examples and order them anew.
     """
     plan = Plan.of(settings, held_out, seed, [version.id for version in store.find(ModelVersion)])
     selection = select(store, plan, embedding=embedding, folder=folder)
     if len(selection.kept) < settings.min_examples:
         return None
-    examples = [_of_candidate(cycle_id, selection.rows[place]) for place in selection.kept]
+    examples = emphasise([_of_candidate(cycle_id, selection.rows[place]) for place in selection.kept])
     if shuffled_labels:
         examples = _shuffle_labels(examples, seed)
     digest = content_hash((shuffled_labels, [_row(one) for one in examples]))

@@ -43,6 +43,7 @@ class Recipe(BaseModel):
     kl_target: float | None = Field(default=None, description="PPO: nats per answer that the price is steered to")
     packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
+    in_order: bool = Field(default=False, description="keep the rows' order in each pass, as [curation] order says")
     seed: int = Field(description="seed of everything random in the child")
     threads: int = Field(description="CPU threads; 0 takes every core")
 
@@ -106,6 +107,7 @@ def resolve(config: Config, method: Method, parameters: int, seed: int) -> Recip
         max_new_tokens=config.evaluation.max_new_tokens,
         kl=settings.kl,
         kl_target=settings.kl_target,
+        in_order=config.curation.order != "drawn",
         seed=seed,
         threads=config.models.threads,
     )

@@ -35,6 +35,7 @@ def arguments(job: Job, scratch: str, examples: int, *, is_cut_inside: bool = Fa
         "max_length": recipe.max_length,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
+        "train_sampling_strategy": "sequential" if recipe.in_order else "random",
         # TRL turns bf16 on by default; on a CPU without the instructions it is 20 to 300 times slower than fp32.
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),
         "use_cpu": not on_gpu,

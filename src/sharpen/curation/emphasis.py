@@ -1,0 +1,67 @@
+"""Which examples count more, and which come first: by what goes wrong again and again, and by what builds on what.
+
+In: examples, and what is remembered and known. Out: the same examples, weighted and in order. Must not know how they
+are trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sharpen.config import Config
+from sharpen.errors import ConfigError
+from sharpen.memory.curriculum import curriculum
+from sharpen.memory.failures import failure_weights, failures, patterns
+from sharpen.memory.knowledge import Knowledge
+from sharpen.memory.vectors import embedder_of
+from sharpen.records import Example, Memory, content_hash
+from sharpen.store import ERASED, Store
+
+_DIGITS = 4  # chosen: of a weight; finer differences change no training
+
+
+def emphasised(config: Config, store: Store, examples: list[Example]) -> list[Example]:
+    """Weight by `[curation] failure_weight` and order by `[curation] order`; by default neither changes anything.
+
+    Raises: ConfigError where a curriculum is asked for and no knowledge is kept; MissingExtra; StoreError.
+    """
+    settings = config.curation
+    if settings.failure_weight > 1:
+        examples = weighted(examples, past_weights(config, store))
+    if settings.order == "curriculum":
+        examples = ordered(config, store, examples)
+    return examples
+
+
+def past_weights(config: Config, store: Store) -> Mapping[str, float]:
+    """Return, per record that failed, how much more its example counts: those of the largest pattern the most."""
+    tenant = config.memory.tenant
+    kept = [one for one in store.find(Memory) if one.tenant == tenant and one.reply != ERASED]
+    found = patterns(failures(kept), embedder_of(config)) if kept else []
+    return failure_weights(found, config.curation.failure_weight)
+
+
+def weighted(examples: list[Example], weights: Mapping[str, float]) -> list[Example]:
+    """Multiply each example's weight by that of the worst failure it rests on; the weight is part of its name."""
+    return [_times(one, max((weights.get(name, 1.0) for name in one.evidence), default=1.0)) for one in examples]
+
+
+def _times(one: Example, factor: float) -> Example:
+    weight = round(one.weight * factor, _DIGITS)
+    if weight == one.weight:
+        return one
+    return one.model_copy(update={"weight": weight, "id": f"exa_{content_hash((one.id, weight))}"})
+
+
+def ordered(config: Config, store: Store, examples: list[Example]) -> list[Example]:
+    """Put what others build on first, by the hierarchy of the knowledge graph; equals keep their order."""
+    if not config.memory.knowledge:
+        raise ConfigError(
+            "[curation] order = 'curriculum' follows the knowledge graph, and none is kept.",
+            "[memory] knowledge = true",
+        )
+    knowledge = Knowledge.of(config, store)
+    try:
+        return [examples[place] for place in curriculum(examples, knowledge)]
+    finally:
+        knowledge.close()
