@@ -72,7 +72,7 @@ BAD = {
     "a misspelt key": (GOOD | {"corection": "x"}, "'corection'"),
     "a rating as text": (GOOD | {"rating": "1"}, "'rating'"),
     "a rating too high": (GOOD | {"rating": 5}, "'rating'"),
-    "a rating that is no number": ('{"prompt": "a", "reply": "b", "rating": NaN}', "'rating'"),
+    "a rating that is no number": ('{"prompt": "a", "reply": "b", "rating": NaN}', "NaN is not a number"),
     "a blank correction": (GOOD | {"correction": " "}, "'correction' is blank"),
     "half a character": ('{"prompt": "a\\ud800", "reply": "b"}', "surrogate"),
     "a NUL": (GOOD | {"reply": "a\0"}, "NUL"),

@@ -138,7 +138,10 @@ class CurationSection(Section):
     )
     near_duplicate: float = Field(default=0.85, gt=0, le=1, description="Jaccard at which two prompts are one")
     meaning: float = Field(
-        default=0, ge=0, le=1, description="cosine at which two questions mean the same, by [memory] embeddings; 0: off"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="cosine at which two questions mean the same, by [memory] embeddings; 0: off",
     )
     overlap: float = Field(default=0.5, gt=0, le=1, description="Jaccard with a held-out case that drops an example")
     contamination: bool = Field(default=True, description="drop what shares 13 words in a row with a held-out case")
@@ -149,8 +152,8 @@ class CurationSection(Section):
     max_toxicity: float = Field(default=0.5, ge=0, le=1, description="score above which that drops an example")
     languages: list[str] = Field(default_factory=list, description="ISO 639-1 codes to keep; empty: all")
     longest_characters: int = Field(default=20_000, ge=1, description="longest conversation or answer")
-    length_ratio: float = Field(default=0, ge=0, description="most that one answer of a pair is longer; 0: off")
-    min_margin: float = Field(default=0, ge=0, le=1, description="least agreement of the evidence, 0-1")
+    length_ratio: float = Field(default=0.0, ge=0, description="most that one answer of a pair is longer; 0: off")
+    min_margin: float = Field(default=0.0, ge=0, le=1, description="least agreement of the evidence, 0-1")
     stale_versions: int = Field(default=0, ge=0, description="versions after which the model's answers age; 0: never")
     label_errors: bool = Field(default=False, description="drop labels that cross-validated predictions contradict")
     source_cap: int = Field(default=0, ge=0, description="most examples from one source; 0: no cap")

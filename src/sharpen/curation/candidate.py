@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 @lru_cache(maxsize=4096)
 def turns(prompt: str) -> tuple[tuple[str, str], ...]:
     """Return a prompt's turns: who speaks, and what."""
-    return tuple((role, content) for role, content in json.loads(prompt))
+    return tuple(map(tuple, json.loads(prompt)))
 
 
 def asked(prompt: str) -> str:
@@ -65,8 +65,8 @@ def conversation(prompt: str) -> str:
 
 
 def asked_words(prompt: str) -> list[str]:
-    """Return the distinct words of the question, sorted."""
-    return sorted(set(words(asked(prompt))))
+    """Return the words of the question, in order."""
+    return words(asked(prompt))
 
 
 def learned(one: Candidate) -> str:

@@ -63,7 +63,7 @@ def candidates(mined: Sequence[Mined], plan: Plan) -> list[Candidate]:
                 evidence=one.find.evidence,
                 margin=one.find.margin,
                 reference=one.find.reference,
-                weight=plan.settings.hard_weight if is_hard else 1.0,
+                weight=float(plan.settings.hard_weight) if is_hard else 1.0,
                 source=one.source,
                 version=one.version,
                 pass_rate=one.pass_rate,
