@@ -19,9 +19,10 @@ def critique(told: dict[str, Any]) -> str:
     """Return every method over all suites, then the revisions on each, then the gap."""
     settings, methods = told["settings"], told["methods"]
     n = methods[0]["draft"]["n"]
+    cases = ", ".join(f"{one['draft']['n']} of {one['suite']}" for one in methods[0]["suites"])
     head = (
-        f"`sharpen bench critique` on {told['base']}: {told['cases_per_suite']} cases of each suite, the same "
-        f"{n} drafts for every method, at most {told['tokens_per_case']} written tokens per answer, "
+        f"`sharpen bench critique` on {told['base']}: the same {n} drafts for every method ({cases}), at most "
+        f"{told['tokens_per_case']} written tokens per answer, "
         f"`rounds = {settings['rounds']}`, `samples = {settings['samples']}`. Brackets are 95 % intervals. "
         f"{_where(told)}"
     )

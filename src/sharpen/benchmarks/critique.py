@@ -19,7 +19,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -70,6 +70,7 @@ class Bench:
     cases: int
     tokens: int
     minutes: float = MINUTES
+    few: Mapping[str, int] = field(default_factory=dict)  # suites that get another number of cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,6 @@ class Asked:
 class Measured(TypedDict):
     """What was found."""
 
-    cases_per_suite: int
     methods: list[dict[str, object]]
     gap: list[dict[str, object]]
 
@@ -98,8 +98,11 @@ def measure(
     specs: Sequence[str] = (),
     *,
     minutes: float = MINUTES,
+    few: Mapping[str, int] | None = None,
 ) -> dict[str, object]:
     """Return the figures. `specs` are suites as in the configuration; without them, those that are at hand.
+
+    `few` gives single suites another number of cases than `cases`.
 
     Raises: ConfigError, EngineError when base or suite is not there; MissingExtra.
     """
@@ -111,7 +114,7 @@ def measure(
     config = parse({"base": base, "critique": settings})
     engine = TransformersEngine.open(config)
     engine.load(VERSION, None)
-    bench = Bench(engine, config, folder, cases, tokens, minutes)
+    bench = Bench(engine, config, folder, cases, tokens, minutes, few or {})
     suites = [load_suite(spec, size=GAP_TIMES * cases) for spec in specs or GYM]
     data = os.environ.get("SHARPEN_DATA")
     suites += [read_data(name, Path(data)) for name in DATA] if data and not specs else []
@@ -136,16 +139,19 @@ def compare(bench: Bench, suites: Sequence[Suite], on_progress: Progress = lambd
     Goes through the suites block by block, so that every suite and method has the same cases whenever it ends. A block
     that is begun is finished; none is begun after the minutes are over.
     """
-    blocks = range(math.ceil(bench.cases / BLOCK))
-    steps, done, started = len(blocks) * len(suites) * (len(METHODS) + 1), 0, time.monotonic()
+    left = {suite.name: bench.few.get(suite.name, bench.cases) for suite in suites}
+    blocks = range(math.ceil(max(left.values()) / BLOCK))
+    steps = sum(math.ceil(count / BLOCK) for count in left.values()) * (len(METHODS) + 1)
+    done, started = 0, time.monotonic()
     on_progress("critique", done, steps)
     rows: dict[str, list[Row]] = {name: [] for name in METHODS}
     asked = []
     for block in blocks:
         if block and time.monotonic() - started > 60 * bench.minutes:
             break
-        size = min(BLOCK, bench.cases - block * BLOCK)
-        for suite in suites:
+        for suite in (one for one in suites if left[one.name] > 0):
+            size = min(BLOCK, left[suite.name])
+            left[suite.name] -= size
             ordered, first = sorted(suite.cases, key=lambda case: case.id), GAP_TIMES * block * BLOCK
             known = ordered[first : first + GAP_TIMES * size]
             drafts = _kept(bench, suite, known, "drafts", partial(_drafts, bench, known))
@@ -157,7 +163,6 @@ def compare(bench: Bench, suites: Sequence[Suite], on_progress: Progress = lambd
                 rows[name].append(_kept(bench, suite, known[:size], name, made))
                 on_progress("critique", done := done + 1, steps)
     return {
-        "cases_per_suite": sum(len(row["before"]) for row in rows["cot"]) // len(suites),
         "methods": [_summary(name, rows[name]) for name in METHODS],
         "gap": gaps(asked),
     }
@@ -171,12 +176,17 @@ def gaps(asked: Sequence[Asked]) -> list[dict[str, object]]:
         group = [one for one in asked if name in (one.suite.name, "all")]
         owners = {case.id: ReadSuite(one.suite) for one in group for case in one.cases}
         cases = [case for one in group for case in one.cases]
-        suite = Suite(name, tuple(cases), grader=lambda case, reply, by=owners: (by[case.id].score(case, reply), None))
+        suite = Suite(name, tuple(cases), grader=partial(_graded, owners))
         drafts = [draft for one in group for draft in one.drafts]
         items = [Item(case.id, case.messages, draft) for case, draft in zip(cases, drafts, strict=True)]
         found = weigh(suite, cases, items, {known: sure for one in group for known, sure in one.sure.items()})
         told.append({**asdict(found), "allows_labels": found.allows_labels, "verdict": found.verdict})
     return told
+
+
+def _graded(owners: Mapping[str, ReadSuite], case: Case, reply: str) -> tuple[float, None]:
+    """Return what the suite of a case makes of a reply."""
+    return owners[case.id].score(case, reply), None
 
 
 def read_data(name: str, folder: Path) -> Suite:
@@ -313,13 +323,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default=SMOLLM2, help="the weights: model id, folder, GGUF file or package:NAME")
     parser.add_argument("--cases", type=int, default=CASES, help="cases per suite, at most")
+    parser.add_argument("--few", action="append", default=[], metavar="SUITE=CASES", help="cases of one suite")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="begin no further cases after this time")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="tokens that a method may write per case")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where finished parts are kept")
     parser.add_argument("--suite", action="append", default=[], help="a suite; may be given several times")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
-    figures = measure(given.base, given.cases, given.tokens, given.folder, given.suite, minutes=given.minutes)
+    few = {name: int(count) for name, _, count in (one.partition("=") for one in given.few)}
+    figures = measure(given.base, given.cases, given.tokens, given.folder, given.suite, minutes=given.minutes, few=few)
     publish(figures, given.json)
 
 

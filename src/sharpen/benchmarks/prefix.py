@@ -20,7 +20,7 @@ from sharpen.plugins import part
 from sharpen.records import Message
 
 PROMISE = 2.3
-ROUNDS = 5
+ROUNDS = 3
 CONTEXT_TOKENS = 512
 SUFFIX_TOKENS = 48
 CONTEXT = (
