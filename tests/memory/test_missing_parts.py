@@ -19,7 +19,7 @@ PARTS = [
     ("framework('haystack')", "haystack", "haystack"),
     ("method('cot')", "langgraph", "loop"),
     ("critic()", "langchain_openai", "openai"),
-    ("team()", "autogen_agentchat", "autogen-agentchat"),
+    ("team()", "autogen_agentchat", "install autogen"),
 ]
 SCRIPT = """
 import asyncio, json, sys, tempfile

@@ -66,8 +66,11 @@ def load() -> tuple[list[dict[str, Any]], list[Question]]:
     return data["documents"], questions
 
 
-def measure(base: str = SMOLLM2, budgets: Sequence[int] = BUDGETS) -> dict[str, object]:
-    """Return the figures. Raises: ConfigError, EngineError when the base is not there; MissingExtra."""
+def measure(base: str = SMOLLM2, budgets: Sequence[int] = BUDGETS, questions: int | None = None) -> dict[str, object]:
+    """Return the figures, on so many of the questions, spread over the documents, or on every one.
+
+    Raises: ConfigError, EngineError when the base is not there; MissingExtra.
+    """
     transformers = part("transformers")
     from sharpen.models.transformers_engine import TransformersEngine
     from sharpen.models.weights import resolve
@@ -82,7 +85,7 @@ def measure(base: str = SMOLLM2, budgets: Sequence[int] = BUDGETS) -> dict[str, 
 
     measured_on = sources() | {"machine": machine("torch", "transformers", "ladybug")}
     with tempfile.TemporaryDirectory() as home, console.board() as board:
-        figures = compare(engine, count, Path(home), budgets, board)
+        figures = compare(engine, count, Path(home), budgets, most=questions, on_progress=board)
     return {"benchmark": "knowledge", "base": base, **figures, **measured_on}
 
 
@@ -91,12 +94,15 @@ def compare(
     count: Count,
     home: Path,
     budgets: Sequence[int] = BUDGETS,
+    *,
+    most: int | None = None,
     on_progress: Progress = lambda name, done, total: None,
 ) -> dict[str, object]:
     """Ask every question in every arm, at each budget."""
     arms = 1 + 2 * len(budgets)
     on_progress("arms of the ablation", 0, arms)
     documents, questions = load()
+    questions = questions[:: max(1, len(questions) // most)][:most] if most else questions
     config = Config(home=home)
     store = Store.open(config.store_url)
     knowledge = Knowledge.of(config, store)
@@ -207,11 +213,12 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a random model of a million parameters")
     parser.add_argument("--base", default=SMOLLM2, help="the weights: model id, folder, GGUF file or package:NAME")
     parser.add_argument("--budget", type=int, action="append", default=[], help="tokens of notes; several times")
+    parser.add_argument("--questions", type=int, help="how many; without it, all 64")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     budgets = tuple(given.budget) or BUDGETS
     if not given.tiny:
-        publish(measure(given.base, budgets), given.json)
+        publish(measure(given.base, budgets, given.questions), given.json)
         return
     from sharpen.testing import tiny_model
 

@@ -176,7 +176,7 @@ def _autogen() -> dict[str, Any]:
             "models": part("autogen_core.models"),
         }
     except MissingExtra as error:
-        error.next_step = "pip install --no-deps autogen-core autogen-agentchat jsonref aiofiles"
+        error.next_step = "sharpen install autogen"
         raise
 
 
