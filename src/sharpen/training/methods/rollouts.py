@@ -58,7 +58,7 @@ class Sampler:
                 generation_config=GenerationConfig(
                     do_sample=True,
                     temperature=self._recipe.temperature,
-                    top_k=0,  # off, as are the next three: a filtered sample would come from another policy than is trained
+                    top_k=0,  # off, as the next two: a filtered sample is of another policy than is trained
                     top_p=1.0,
                     repetition_penalty=1.0,
                     max_new_tokens=self._recipe.max_new_tokens,
