@@ -57,6 +57,8 @@ RECIPES = {
         ("--no-build-isolation",),
         (("DS_BUILD_OPS", "0"),),
     ),
+    # The last release with PPO in it: `sharpen bench ppo` sets ours beside it.
+    "trl-ppo": Recipe("overlay", ("trl==1.12.0",)),
     "promptfoo": Recipe("npm", ("promptfoo@0.121.20",)),
     # It pins protobuf 5, and works with the 6 that others need.
     "autogen": Recipe(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import shutil
 import time
 from collections.abc import Callable
 from functools import cache
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
+from sharpen.benchmarks.ppo.toy import outspoken
 from sharpen.models.weights import digest
 from sharpen.records import Method
 from sharpen.training import worker
@@ -78,23 +76,6 @@ def job_of(base: Path, folder: Path, recipe: Recipe, rows: list[dict[str, Any]])
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return Job(base=base, base_digest=digest(base), rows=path, adapters=folder, recipe=recipe)
-
-
-def outspoken(base: Path, folder: Path) -> Path:
-    """Copy a base with a head of its own, of larger weights.
-
-    The tiny model finds all words almost equally likely, whatever an adapter does: a policy that is graded on its own
-    samples could not be seen to learn.
-    """
-    shutil.copytree(base, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
-    weights = load_file(folder / "model.safetensors")
-    embeddings = weights["model.embed_tokens.weight"]
-    generator = torch.Generator().manual_seed(1)
-    weights["lm_head.weight"] = 0.15 * torch.randn(embeddings.shape, generator=generator)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
 
 
 @pytest.fixture(scope="session")

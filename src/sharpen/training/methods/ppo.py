@@ -77,7 +77,6 @@ class PpoTrainer(Trainer):
                 self.optimizer.zero_grad()
         return loss.detach()
 
-    @torch.no_grad()
     def experience(self, model: Any, asked: list[dict[str, Any]]) -> Experience:
         """Answer, grade, and say how much better each token was than expected."""
         policy = self.accelerator.unwrap_model(model)
@@ -85,9 +84,10 @@ class PpoTrainer(Trainer):
         scores = [self.verifier(row, text) for row, text in zip(asked, rollout.texts, strict=True)]
         graded_B1 = torch.tensor([[score is not None] for score in scores], device=rollout.ids.device)
         scores_B = torch.tensor([score or 0.0 for score in scores], device=rollout.ids.device)
-        logprobs_BT, values_BT = self.look(model, rollout)
-        with policy.disable_adapter():
-            base_BT, _ = self.look(model, rollout)
+        with torch.no_grad():
+            logprobs_BT, values_BT = self.look(model, rollout)
+            with policy.disable_adapter():
+                base_BT, _ = self.look(model, rollout)
         kl_BT = (logprobs_BT - base_BT) * rollout.said
         rewards_BT = token_rewards(scores_B, kl_BT, rollout.said, self.kl_price)
         advantages_BT = advantages(rewards_BT, values_BT, rollout.said)

@@ -41,7 +41,6 @@ class Sampler:
         self._tokenizer = tokenizer
         self._recipe = recipe
 
-    @torch.no_grad()
     def sample(self, model: Any, rows: Sequence[Mapping[str, Any]]) -> Rollout:
         """Return one sampled answer per row."""
         asked = [self._ids([*row["messages"]]) for row in rows]
@@ -52,20 +51,21 @@ class Sampler:
             device=model.device,
         )
         was_training, _ = model.training, model.eval()
-        ids_BL = model.generate(
-            input_ids=given["input_ids"],
-            attention_mask=given["attention_mask"],
-            generation_config=GenerationConfig(
-                do_sample=True,
-                temperature=self._recipe.temperature,
-                top_k=0,  # off, as are the next three: a filtered sample would come from another policy than is trained
-                top_p=1.0,
-                repetition_penalty=1.0,
-                max_new_tokens=self._recipe.max_new_tokens,
-                eos_token_id=ends.tolist(),
-                pad_token_id=self._tokenizer.pad_token_id,
-            ),
-        )
+        with torch.no_grad():
+            ids_BL = model.generate(
+                input_ids=given["input_ids"],
+                attention_mask=given["attention_mask"],
+                generation_config=GenerationConfig(
+                    do_sample=True,
+                    temperature=self._recipe.temperature,
+                    top_k=0,  # off, as the next two: a filtered sample is of another policy than is trained
+                    top_p=1.0,
+                    repetition_penalty=1.0,
+                    max_new_tokens=self._recipe.max_new_tokens,
+                    eos_token_id=ends.tolist(),
+                    pad_token_id=self._tokenizer.pad_token_id,
+                ),
+            )
         model.train(was_training)
         answers_BT = ids_BL[:, given["input_ids"].shape[1] :]
         ended_BT = torch.isin(answers_BT, ends).long().cumsum(1)
