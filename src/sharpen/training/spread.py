@@ -33,8 +33,8 @@ def spread(job: Job, portion: int) -> dict[str, Any]:
         return told
     if not torch.cuda.is_available():
         told["ddp_backend"] = "gloo"
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if recipe.launch.startswith(_DEEPSPEED):
+        _compile_nothing()
         told["deepspeed"] = _zero(job, int(recipe.launch.removeprefix(_DEEPSPEED)), told)
     elif recipe.launch == "fsdp":
         told["fsdp"] = "full_shard auto_wrap"
@@ -43,6 +43,19 @@ def spread(job: Job, portion: int) -> dict[str, Any]:
     else:
         told["ddp_find_unused_parameters"] = False
     return told
+
+
+def _compile_nothing() -> None:
+    """Keep DeepSpeed on a CPU from compiling its own communication in the middle of a run: gloo does it.
+
+    A child that is killed while it compiles leaves a lock behind, and every later one would wait for it.
+    """
+    if torch.cuda.is_available():
+        return
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _zero(job: Job, stage: int, told: dict[str, Any]) -> dict[str, Any]:
