@@ -271,7 +271,9 @@ def undo(
 
 
 @app.command()
-def install(name: Annotated[str, typer.Argument(help="an extra, or qlora, deepspeed, deepchecks, promptfoo, autogen")]) -> None:
+def install(
+    name: Annotated[str, typer.Argument(help="an extra, or qlora, deepspeed, deepchecks, promptfoo, autogen")],
+) -> None:
     """Install a part that is not there yet: here, or in a folder of its own where its pins would clash."""
     from sharpen.install import install as fetch
 

@@ -42,9 +42,7 @@ def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
-    config = LoraConfig(
-        r=4, lora_alpha=16, target_modules=EVERY_LAYER, init_lora_weights=False, task_type="CAUSAL_LM"
-    )
+    config = LoraConfig(r=4, lora_alpha=16, target_modules=EVERY_LAYER, init_lora_weights=False, task_type="CAUSAL_LM")
     folder = tmp_path_factory.mktemp("lora") / "adapter"
     get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), config).save_pretrained(folder)
     return folder

@@ -79,7 +79,9 @@ def _whole(out: Path, write: Callable[[Path], None]) -> Path:
         write(part)
         part.rename(out)
     except OSError as error:
-        raise EngineError(f"{out} cannot be written: {error}", "check the disk's space and the folder's rights") from error
+        raise EngineError(
+            f"{out} cannot be written: {error}", "check the disk's space and the folder's rights"
+        ) from error
     finally:
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)

@@ -18,7 +18,7 @@ _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weig
 
 
 def write_adapter(adapter: Path, base: Path, out: Path) -> None:
-    """Write the adapter's halves under llama.cpp's names, in fp32. Raises: Refused when llama.cpp could not apply it."""
+    """Write the adapter's halves under llama.cpp's names, in fp32. Raises: Refused when llama.cpp cannot apply it."""
     import gguf
     import numpy as np
     from safetensors.numpy import load_file

@@ -20,7 +20,12 @@ from sharpen.errors import Refused
 Array = NDArray[np.float32]
 
 # model_type → llama.cpp's architecture, and whether query and key are permuted.
-ARCHITECTURES = {"llama": ("llama", True), "mistral": ("llama", True), "qwen2": ("qwen2", False), "qwen3": ("qwen3", False)}
+ARCHITECTURES = {
+    "llama": ("llama", True),
+    "mistral": ("llama", True),
+    "qwen2": ("qwen2", False),
+    "qwen3": ("qwen3", False),
+}
 
 
 def architecture(config: Any) -> tuple[str, bool]:

@@ -92,7 +92,9 @@ class LlamacppEngine:
             try:
                 write_adapter(adapter, self._folder, self._scratch / f"{content_hash(version_id)}.gguf")
             except Refused as error:
-                raise EngineError(f"llama.cpp cannot serve {adapter}: {error.what}", "serve it with Transformers") from error
+                raise EngineError(
+                    f"llama.cpp cannot serve {adapter}: {error.what}", "serve it with Transformers"
+                ) from error
             self._restart([*self._files, version_id])
         self._adapters[version_id] = adapter
 

@@ -1,6 +1,6 @@
 """llama.cpp's server in this process, with a list of LoRA adapters: asked over loopback, in token ids.
 
-In: a GGUF file, adapters as GGUF files, token ids. Out: token ids and log-probabilities. Must not know versions or text.
+In: a GGUF file, adapters as GGUF files, token ids. Out: token ids and log-probabilities. Must not know versions.
 
 Every request names the scale of every adapter and computes its prompt anew. Measured: a request that names no adapter
 keeps the scales of the one before, and llama.cpp reuses what it computed of a prompt under another adapter.

@@ -2,8 +2,8 @@
 
 In: a job. Out: training arguments, and the whole weights when training has ended. Must not know any algorithm.
 
-The processes share a batch: each takes its part, and the gradient is that of the whole batch, so that a run of two gives
-what a run of one gives, up to the order in which numbers are added.
+The processes share a batch: each takes its part, and the gradient is that of the whole batch, so that two give what one
+gives, up to the order in which numbers are added.
 """
 
 from __future__ import annotations
@@ -69,7 +69,13 @@ def _zero(job: Job, stage: int, told: dict[str, Any]) -> dict[str, Any]:
         "optimizer": {
             "type": "AdamW",
             # Transformers' own defaults, so that the optimizer is the one of a single process.
-            "params": {"lr": recipe.learning_rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "torch_adam": True},
+            "params": {
+                "lr": recipe.learning_rate,
+                "betas": [0.9, 0.999],
+                "eps": 1e-8,
+                "weight_decay": 0.0,
+                "torch_adam": True,
+            },
         },
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
