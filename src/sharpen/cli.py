@@ -233,6 +233,27 @@ def why(
 
 
 @app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="a version's id, or champion")] = "champion",
+    to: Annotated[str, typer.Option(help="safetensors (merged), gguf (merged) or gguf-adapter")] = "safetensors",
+    out: Annotated[Path | None, typer.Option(help="where to; in `home`/exports if left open")] = None,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Write a version for another runtime: merged weights, or a LoRA adapter for llama.cpp."""
+    from sharpen.models.export import export as write
+    from sharpen.models.weights import resolve
+    from sharpen.records import ModelVersion
+    from sharpen.store import Store
+
+    settings = load(config)
+    store = Store.open(settings.store_url)
+    found = store.get(ModelVersion, store.champion().version_id if version == "champion" else version)
+    adapter = settings.adapters / found.adapter_digest if found.adapter_digest else None
+    place = out or settings.home / "exports" / (found.id + ("" if to == "safetensors" else f".{to}"))
+    console.out.print(f"wrote {write(resolve(settings.base), adapter, to, place)}")
+
+
+@app.command()
 def undo(
     reason: Annotated[str, typer.Option(help="why, in one sentence")] = "Undone by hand.",
     config: ConfigOption = DEFAULT_PATH,
@@ -250,7 +271,9 @@ def undo(
 
 
 @app.command()
-def install(name: Annotated[str, typer.Argument(help="an extra, or deepchecks, promptfoo, autogen")]) -> None:
+def install(
+    name: Annotated[str, typer.Argument(help="an extra, or qlora, deepspeed, deepchecks, promptfoo, autogen")],
+) -> None:
     """Install a part that is not there yet: here, or in a folder of its own where its pins would clash."""
     from sharpen.install import install as fetch
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.conformance import check_of, record
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sharpen.config import ModelsSection
@@ -25,7 +26,6 @@ from sharpen.store import Store
 from sharpen.testing import deploy, tiny_family
 from sharpen.training.job import Job, Recipe
 from sharpen.training.worker import run
-from tests.conformance import check_of, record
 
 PAIRS = {"my bill is wrong": "billing", "where is my parcel": "delivery", "do you sell kettles": "sales"}
 LONG = "and so on, as it was asked before, " * 3

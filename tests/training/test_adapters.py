@@ -129,7 +129,9 @@ def test_the_shape_of_every_kind_can_be_made_for_a_model(kind: str, tiny_base: P
 
 def test_full_fine_tuning_takes_a_tenth_of_the_rate() -> None:
     config = parse({"training": {"adapter": "full"}})
-    assert resolve(config, "sft", 10, 0).learning_rate == pytest.approx(resolve(parse({}), "sft", 10, 0).learning_rate / 10)
+    assert resolve(config, "sft", 10, 0).learning_rate == pytest.approx(
+        resolve(parse({}), "sft", 10, 0).learning_rate / 10
+    )
 
 
 def test_a_version_of_full_fine_tuning_is_the_weights_that_changed(tiny_base: Path, tmp_path: Path) -> None:
@@ -245,7 +247,9 @@ def test_qlora_trains_on_four_bits_and_serves_on_the_base(tiny_base: Path, tmp_p
         write_json(folder / "job.json", job)
         path = os.pathsep.join([*overlay("qlora"), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "sharpen.training.worker", str(folder / "job.json")]
-        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         digests.append(json.loads((folder / "result.json").read_text())["adapter_digest"])
     assert digests[0] == digests[1]

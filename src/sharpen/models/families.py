@@ -1,6 +1,6 @@
 """What differs between the families of models: turns, padding, and which layers an adapter changes.
 
-In: a model type and a vocabulary. Out: the family. Must not know torch: the engine and the trainer both read this table.
+In: a model type and a vocabulary. Out: the family. Must not know torch: engine and trainer both read this table.
 
 A family is found by the `model_type` of its config and, where two families share an architecture (Llama 3, SmolLM2), by
 a token that only one of them has. A model of an unknown type still works: it ends at its own end-of-sequence token,

@@ -6,6 +6,7 @@ In: the tokens written so far. Out: new text, and whether a stop string was met.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 _UNFINISHED = "\ufffd"  # what a tokenizer gives for the first bytes of a character that is not complete yet
 _WINDOW_TOKENS = 16  # chosen: tokens that are decoded again each time; more than any character is split into
@@ -20,20 +21,20 @@ class TextStream:
     """The text of one answer as it grows."""
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], stop: Sequence[str], on_text: Callable[[str], None] | None
+        self, decode: Callable[[Sequence[Any]], str], stop: Sequence[str], on_text: Callable[[str], None] | None
     ) -> None:
         self._decode = decode
         self._stop = tuple(s for s in stop if s)
         self._held = max((len(s) for s in self._stop), default=1) - 1  # could be the beginning of a stop string
         self._on_text = on_text
-        self._ids: list[int] = []
+        self._ids: list[Any] = []  # tokens, or pieces of text where a server decodes them
         self._text = ""
         self._settled = 0  # tokens whose text cannot change any more
         self._settled_text = ""
         self._sent = 0
         self._stopped = False
 
-    def push(self, ids: Sequence[int]) -> bool:
+    def push(self, ids: Sequence[Any]) -> bool:
         """Take all tokens written so far. Returns True when a stop string was met."""
         self._ids = list(ids)
         if self._on_text is None and not self._stop:

@@ -1,7 +1,7 @@
 """Several trainer processes on one machine: `python -m sharpen.training.processes job.json`.
 
-In: a Job file whose recipe names `processes`. Out: that many `sharpen.training.worker`, each with its rank, the first of
-which speaks to the parent. Must not import torch: it only waits, and ends them all when one fails.
+In: a Job file whose recipe names `processes`. Out: that many `sharpen.training.worker`, each with its rank; the first
+speaks to the parent. Must not import torch: it only waits, and ends them all when one fails.
 
 Torch's own launcher is not used because its agent stands between us and the workers: a killed loop would leave them.
 """
@@ -32,7 +32,9 @@ def check(recipe: Recipe) -> None:
     """
     if recipe.launch == "single":
         if recipe.processes > 1:
-            raise ConfigError(f"[training] processes = {recipe.processes} with launch = 'single'.", "launch = 'accelerate'")
+            raise ConfigError(
+                f"[training] processes = {recipe.processes} with launch = 'single'.", "launch = 'accelerate'"
+            )
         return
     if recipe.batch % recipe.processes:
         raise ConfigError(

@@ -2,8 +2,8 @@
 
 In: a job. Out: training arguments, and the whole weights when training has ended. Must not know any algorithm.
 
-The processes share a batch: each takes its part, and the gradient is that of the whole batch, so that a run of two gives
-what a run of one gives, up to the order in which numbers are added.
+The processes share a batch: each takes its part, and the gradient is that of the whole batch, so that two give what one
+gives, up to the order in which numbers are added.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def spread(job: Job, portion: int) -> dict[str, Any]:
         return told
     if not torch.cuda.is_available():
         told["ddp_backend"] = "gloo"
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     if recipe.launch.startswith(_DEEPSPEED):
+        _compile_nothing()
         told["deepspeed"] = _zero(job, int(recipe.launch.removeprefix(_DEEPSPEED)), told)
     elif recipe.launch == "fsdp":
         told["fsdp"] = "full_shard auto_wrap"
@@ -43,6 +43,19 @@ def spread(job: Job, portion: int) -> dict[str, Any]:
     else:
         told["ddp_find_unused_parameters"] = False
     return told
+
+
+def _compile_nothing() -> None:
+    """Keep DeepSpeed on a CPU from compiling its own communication in the middle of a run: gloo does it.
+
+    A child that is killed while it compiles leaves a lock behind, and every later one would wait for it.
+    """
+    if torch.cuda.is_available():
+        return
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _zero(job: Job, stage: int, told: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +69,13 @@ def _zero(job: Job, stage: int, told: dict[str, Any]) -> dict[str, Any]:
         "optimizer": {
             "type": "AdamW",
             # Transformers' own defaults, so that the optimizer is the one of a single process.
-            "params": {"lr": recipe.learning_rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "torch_adam": True},
+            "params": {
+                "lr": recipe.learning_rate,
+                "betas": [0.9, 0.999],
+                "eps": 1e-8,
+                "weight_decay": 0.0,
+                "torch_adam": True,
+            },
         },
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
