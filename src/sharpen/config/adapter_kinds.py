@@ -30,7 +30,15 @@ _IN_THE_PROMPT = "it lies in the prompt, not in the layers: it cannot share a pr
 _NOT_ONE = "it chooses among several adapters, and a version is one"
 REFUSED = {
     **dict.fromkeys(
-        ("prompt_tuning", "multitask_prompt_tuning", "p_tuning", "prefix_tuning", "adaption_prompt", "cpt", "cartridge"),
+        (
+            "prompt_tuning",
+            "multitask_prompt_tuning",
+            "p_tuning",
+            "prefix_tuning",
+            "adaption_prompt",
+            "cpt",
+            "cartridge",
+        ),
         _IN_THE_PROMPT,
     ),
     **dict.fromkeys(("xlora", "poly"), _NOT_ONE),

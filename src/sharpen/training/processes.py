@@ -32,7 +32,9 @@ def check(recipe: Recipe) -> None:
     """
     if recipe.launch == "single":
         if recipe.processes > 1:
-            raise ConfigError(f"[training] processes = {recipe.processes} with launch = 'single'.", "launch = 'accelerate'")
+            raise ConfigError(
+                f"[training] processes = {recipe.processes} with launch = 'single'.", "launch = 'accelerate'"
+            )
         return
     if recipe.batch % recipe.processes:
         raise ConfigError(

@@ -56,7 +56,13 @@ def _zero(job: Job, stage: int, told: dict[str, Any]) -> dict[str, Any]:
         "optimizer": {
             "type": "AdamW",
             # Transformers' own defaults, so that the optimizer is the one of a single process.
-            "params": {"lr": recipe.learning_rate, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "torch_adam": True},
+            "params": {
+                "lr": recipe.learning_rate,
+                "betas": [0.9, 0.999],
+                "eps": 1e-8,
+                "weight_decay": 0.0,
+                "torch_adam": True,
+            },
         },
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
