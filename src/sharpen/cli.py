@@ -17,6 +17,8 @@ import typer
 from sharpen import console
 from sharpen.children import die_with_parent
 from sharpen.config import DEFAULT_PATH, Config, load, render
+from sharpen.curation_cli import diff, export
+from sharpen.curation_cli import explain as tell_of
 from sharpen.errors import ConfigError, SharpenError
 from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
@@ -30,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
 app.add_typer(memory_app, name="memory")
 app.add_typer(rollout_app, name="rollout")
-for verb in (monitor, judge, report, outside, mark):
+for verb in (monitor, diff, export, judge, report, outside, mark):
     app.command()(verb)
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -110,14 +112,28 @@ def serve(
 
 
 @app.command()
-def capture(path: Annotated[Path, typer.Argument(help="JSONL: messages, reply; optional rating, correction, session")],
-            config: ConfigOption = DEFAULT_PATH) -> None:  # fmt: skip
-    """Import exchanges that were recorded elsewhere."""
-    from sharpen.capture.importers import import_jsonl
+def capture(
+    path: Annotated[Path, typer.Argument(help="JSON lines, a JSON array or CSV, also .gz")],
+    config: ConfigOption = DEFAULT_PATH,
+    format_: Annotated[
+        str, typer.Option("--format", help="openai, sharegpt, alpaca, langfuse, langsmith, mlflow, argilla, ...")
+    ] = "",
+    strict: Annotated[bool, typer.Option(help="rows of our own alone, all or nothing")] = False,
+) -> None:  # fmt: skip
+    """Import exchanges that were recorded elsewhere; what cannot be used goes to a file of its own, with reasons."""
+    from sharpen.capture.importers import import_file, import_jsonl
     from sharpen.store import Store
 
-    traces, feedback = import_jsonl(Store.open(load(config).store_url), path)
-    console.out.print(f"imported {traces} exchanges and {feedback} pieces of feedback")
+    settings = load(config)
+    store = Store.open(settings.store_url)
+    if strict:
+        traces, feedback = import_jsonl(store, path)
+        console.out.print(f"imported {traces} exchanges and {feedback} pieces of feedback")
+        return
+    done = import_file(store, path, settings.home / "imports", format_=format_)
+    console.out.print(f"imported {done.traces} exchanges and {done.feedback} pieces of feedback ({done.format})")
+    if done.dead:
+        console.warn(f"{done.bad} of {done.records} records could not be used; {done.dead} says why")
 
 
 @app.command()
@@ -170,10 +186,22 @@ def _stage_verb(stage: str, help_: str) -> None:
 
 
 _stage_verb("critique", "Look at the answers again, and find better ones.")
-_stage_verb("curate", "Build the training set.")
 _stage_verb("train", "Turn the training set into an adapter.")
 _stage_verb("evaluate", "Measure champion, challenger and the in-context arm.")
 _stage_verb("promote", "Put the challenger before the gate.")
+
+
+@app.command()
+def curate(
+    explain: Annotated[str | None, typer.Option(help="a record's id: what becomes of it, and why")] = None,
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the training set. Runs the cycle up to here; the next command goes on."""
+    if explain is None:
+        cycle(config, until="curate", dry_run=False, as_json=as_json)
+    else:
+        tell_of(config, explain)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Near-duplicate removal against datasketch: the same bands, the same exact check, the same order.
 
-In: nothing. Out: processor seconds of both, each in one thread, their ratio, and the likeness of what they keep; and how
-what we keep differs from comparing each with each on a sample. Must not know who reads them.
+In: nothing. Out: processor seconds of both, each in one thread, their ratio, and the likeness of what they keep; and
+how what we keep differs from comparing each with each on a sample. Must not know who reads them.
 
 datasketch is the library that most pipelines use for this. It gets the same 128 permutations, bands and exact
 verification as we do, and both begin with the same words, so that only the way there differs: its signatures and its

@@ -51,7 +51,9 @@ class Portioned:
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar."""
-        return sum((self.loss(model, one, inputs) for one in self.cut(inputs)), torch.zeros((), device=self.args.device))
+        return sum(
+            (self.loss(model, one, inputs) for one in self.cut(inputs)), torch.zeros((), device=self.args.device)
+        )
 
     def prediction_step(
         self, model: Any, inputs: Batch, prediction_loss_only: bool, ignore_keys: list[str] | None = None

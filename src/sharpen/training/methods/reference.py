@@ -47,7 +47,9 @@ class References:
 
     def _of(self, model: Any, one: dict[str, torch.Tensor]) -> list[float]:
         device = next(model.parameters()).device
-        return torch.stack(self._logprobs(model, {name: value.to(device) for name, value in one.items()}))[:, 0].tolist()
+        return torch.stack(self._logprobs(model, {name: value.to(device) for name, value in one.items()}))[
+            :, 0
+        ].tolist()
 
     def _read(self) -> dict[str, list[float]]:
         if self._path is None:

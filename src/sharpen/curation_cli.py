@@ -1,0 +1,84 @@
+"""The verbs about training sets: what becomes of an exchange, how two snapshots differ, and what other tools read.
+
+In: arguments. Out: text and tables. Must not hold logic of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from sharpen import console
+from sharpen.config import DEFAULT_PATH, Config, load
+from sharpen.errors import ConfigError
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
+SnapshotArgument = Annotated[str, typer.Argument(help="a snapshot's id")]
+_SHOWN = 5  # chosen: rows of a difference that a terminal shows; --json has all
+
+
+def explain(config: Path, record_id: str) -> None:
+    """Print what curating now makes of a record, and why."""
+    from sharpen.curation.explain import explain as told
+    from sharpen.curation.plan import Plan
+    from sharpen.curation.selection import select
+    from sharpen.loop import Loop
+    from sharpen.memory.vectors import embedder_of
+    from sharpen.records import ModelVersion
+
+    loop = Loop.open(config)
+    held_out = loop.held_out() if loop.config.evaluation.suite else []
+    versions = [version.id for version in loop.store.find(ModelVersion)]
+    plan = Plan.of(loop.config.mining, held_out, loop.config.seed, versions)
+    found = select(loop.store, plan, embedding=lambda: embedder_of(loop.config), folder=loop.config.home / "curation")
+    for line in told(loop.store, record_id, found, plan):
+        console.out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def diff(
+    one: SnapshotArgument,
+    other: SnapshotArgument,
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Say what two snapshots have not in common: rows, what filters dropped, settings."""
+    from sharpen.curation.explain import difference
+
+    found = difference(_place(load(config)), one, other)
+    if as_json:
+        console.out.print_json(json.dumps(found))
+        return
+    for name, (left, right) in found["settings"].items():
+        console.out.print(f"{name}: {escape(str(left))} → {escape(str(right))}", highlight=False)
+    for name in ("rows", "counts", "dropped", "code"):
+        left, right = found[name]
+        console.out.print(f"{name}: {left} → {right}" if left != right else f"{name}: {left}", highlight=False)
+    for sign, rows in zip("-+", found["only"], strict=True):
+        for row in rows[:_SHOWN]:
+            console.out.print(escape(f"{sign} {row[:200]}"), highlight=False, soft_wrap=True)
+        if len(rows) > _SHOWN:
+            console.out.print(f"{sign} and {len(rows) - _SHOWN} more")
+
+
+def export(
+    snapshot: SnapshotArgument,
+    kind: Annotated[str, typer.Argument(help="hf, trl-sft, trl-dpo, trl-kto or croissant")],
+    target: Annotated[Path, typer.Argument(help="the folder to write to")] = Path("export"),
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Write a snapshot for other tools: a Hugging Face data set, JSON lines for TRL, Croissant metadata."""
+    from sharpen.curation.exports import export as write
+
+    console.out.print(f"wrote {write(_place(load(config)), snapshot, kind, target)}")
+
+
+def _place(settings: Config) -> str:
+    if not settings.curation.snapshots:
+        raise ConfigError(
+            "[curation] snapshots is not set: snapshots are only in the store.", 'snapshots = "training-sets"'
+        )
+    return settings.curation.snapshots
