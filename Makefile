@@ -21,7 +21,7 @@ export TOKENIZERS_PARALLELISM := false
 # uv brings its own list of certificates; pip and a company's proxy use the machine's.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup setup-test demo test lint types contracts check integrations calibrate bench docs lock clean
+.PHONY: help setup setup-test demo test lint types contracts check integrations outside calibrate bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,10 @@ check: lint types contracts test  ## every gate
 
 integrations: setup-test  ## the tests that need the real model or minutes of time
 	$(BIN)/pytest -n 2 --slow -m slow $(ARGS)
+
+outside: setup-test  ## the tests that need promptfoo, which is installed if it is not there; they print what came out
+	$(BIN)/sharpen install promptfoo
+	$(BIN)/pytest -m outside $(ARGS)
 
 calibrate: setup-test  ## simulate the gate thousands of times: false promotions stay under alpha
 	$(BIN)/pytest -m calibration $(ARGS)

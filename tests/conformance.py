@@ -23,14 +23,19 @@ from collections.abc import Callable
 
 import pytest
 
-HOW = ("embedded", "real server", "client only", "in process")
-_PROPERTY = "conformance"
+HOW = ("embedded", "real server", "client only", "in process", "real program", "real library")
+_PROPERTY, _OUTCOME = "conformance", "outcome"
 
 
 def record(record_property: Callable[[str, object], None], *, table: str, part: str, check: str, how: str) -> None:
     """Say which cell of which table the running test fills."""
     assert how in HOW, f"{how!r} is none of {HOW}"
     record_property(_PROPERTY, json.dumps([table, part, how, check]))
+
+
+def tell(record_property: Callable[[str, object], None], title: str, line: str) -> None:
+    """Have a line of what came out printed under a title at the end, if the test passes."""
+    record_property(_OUTCOME, json.dumps([title, line]))
 
 
 def check_of(request: pytest.FixtureRequest) -> str:
@@ -42,6 +47,7 @@ def check_of(request: pytest.FixtureRequest) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print one table per kind: checks down, parts across."""
     cells: dict[str, dict[tuple[str, str], dict[str, bool]]] = {}
+    lines: dict[str, list[str]] = {}
     for outcome, reports in terminalreporter.stats.items():
         for report in reports:
             if outcome not in ("passed", "failed", "error") or not hasattr(report, "user_properties"):
@@ -52,9 +58,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     checks = cells.setdefault(table, {}).setdefault((part, how), {})
                     # One cell may be filled by many tests: all of them have to pass.
                     checks[check] = checks.get(check, True) and outcome == "passed"
+                elif name == _OUTCOME and outcome == "passed":
+                    title, told = json.loads(str(value))
+                    lines.setdefault(title, []).append(told)
     for table, parts in sorted(cells.items()):
         terminalreporter.section(f"conformance: {table}")
         for line in _drawn(parts):
+            terminalreporter.write_line(line)
+    for title, some in sorted(lines.items()):
+        terminalreporter.section(title)
+        for line in sorted(some):
             terminalreporter.write_line(line)
 
 

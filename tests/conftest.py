@@ -35,8 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unwanted = set()
     if not (config.getoption("--slow") or "slow" in asked):
         unwanted.add("slow")
-    if "calibration" not in asked:
-        unwanted.add("calibration")
+    unwanted |= {name for name in ("calibration", "outside") if name not in asked}
     if not os.environ.get("SHARPEN_DATA"):
         unwanted.add("data")
     dropped = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]

@@ -1,7 +1,7 @@
 """promptfoo is told texts, not templates, and its results come back as Scores.
 
-`samples/promptfoo-output.json` is what promptfoo 0.121.20 wrote about `SUITE` behind the gateway of `served`; the slow
-test runs it again and finds the same Scores in both.
+`samples/promptfoo-output.json` is what promptfoo 0.121.20 wrote about `SUITE` behind the gateway of `served`. The tests
+marked `outside` run the program again, as `make outside` and CI do, and find the same Scores in both.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from tests.conformance import check_of, record, tell
 
 from sharpen.config import parse
 from sharpen.errors import BoundaryError, ConfigError, MissingExtra
@@ -196,8 +197,17 @@ def test_promptfoo_runs_quietly_whatever_the_users_own_settings_are(
         run(tmp_path / "promptfooconfig.yaml")
 
 
-@pytest.mark.slow
-def test_promptfoo_asks_the_gateway_and_gives_the_scores_of_the_sample(tmp_path: Path) -> None:
+def shown(scores: list[Score]) -> str:
+    """Return what came out, arm by arm: how many were right, of how many that were scored."""
+    arms = {arm: [one.value for one in scores if one.arm == arm and one.value is not None] for arm in VERSIONS}
+    return "; ".join(f"{arm} {sum(values):.0f} of {len(values)} right" for arm, values in arms.items() if values)
+
+
+@pytest.mark.outside
+def test_promptfoo_asks_the_gateway_and_gives_the_scores_of_the_sample(
+    tmp_path: Path, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> None:
+    record(record_property, table="outside evaluators", part="promptfoo", check=check_of(request), how="real program")
     engine = ScriptedEngine(say)
     with gateway(tmp_path, engine, list(VERSIONS.values())) as (url, store):
         config = write_config(tmp_path, SUITE, "gate", url=url, versions=VERSIONS, max_new_tokens=40)
@@ -208,10 +218,14 @@ def test_promptfoo_asks_the_gateway_and_gives_the_scores_of_the_sample(tmp_path:
     assert {key: one.model_dump(exclude={"at"}) for key, one in again.items()} == {
         key: one.model_dump(exclude={"at"}) for key, one in kept.items()
     }
+    tell(record_property, "promptfoo eval through our gateway", f"scripted model: {shown(list(again.values()))}")
 
 
-@pytest.mark.slow
-def test_promptfoo_asks_a_real_model_behind_the_gateway(tmp_path: Path, tiny_base: Path) -> None:
+@pytest.mark.outside
+def test_promptfoo_asks_a_real_model_behind_the_gateway(
+    tmp_path: Path, tiny_base: Path, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> None:
+    record(record_property, table="outside evaluators", part="promptfoo", check=check_of(request), how="real program")
     from sharpen.models.transformers_engine import TransformersEngine
 
     engine = TransformersEngine.open(parse({"base": str(tiny_base), "home": str(tmp_path)}))
@@ -223,3 +237,4 @@ def test_promptfoo_asks_a_real_model_behind_the_gateway(tmp_path: Path, tiny_bas
     assert len(written) == 9
     assert {str(one.reply) for one in written} <= replies
     assert all(one.value == 0.0 for one in written)  # noise, and graded as such
+    tell(record_property, "promptfoo eval through our gateway", f"random model: {shown(scores)}")

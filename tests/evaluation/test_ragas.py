@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conformance import check_of, record, tell
 
 from sharpen.config import parse
 from sharpen.errors import ConfigError
@@ -16,6 +18,7 @@ from sharpen.evaluation.ragas import METRICS, Ragas
 from sharpen.models.chat import EngineChatModel
 from sharpen.models.engine import Request
 from sharpen.records import Message, Score, Trace
+from sharpen.store import Store
 from sharpen.testing import ScriptedEngine, tiny_model
 from sharpen.verify.cases import make_case
 from sharpen.verify.suites import Suite
@@ -80,7 +83,10 @@ def values(scores: list[Score]) -> dict[str, float | None]:
     return {score.scorer.removeprefix("ragas:"): score.value for score in scores}
 
 
-def test_the_arithmetic_of_every_metric_comes_out_right() -> None:
+def test_the_arithmetic_of_every_metric_comes_out_right(
+    record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> None:
+    record(record_property, table="outside evaluators", part="RAGAS", check=check_of(request), how="real library")
     scores = Ragas(judge(knowing), WordEmbedder()).score([answer()])
     assert values(scores) == pytest.approx({
         "faithfulness": 2 / 3,
@@ -92,6 +98,23 @@ def test_the_arithmetic_of_every_metric_comes_out_right() -> None:
         "exact_match": 0.0,
     })  # fmt: skip
     assert all(score.reason is None for score in scores)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in values(scores).items())
+    tell(record_property, f"RAGAS {version('ragas')} on our answers", f"scripted local judge: {shown}")
+
+
+def test_ragas_scores_what_was_served_with_a_local_judge(
+    sqlite_store: Store, record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> None:
+    """Exchanges from serving: faithfulness, relevance, context precision and recall, judged by our own engine."""
+    record(record_property, table="outside evaluators", part="RAGAS", check=check_of(request), how="real library")
+    for n in range(3):
+        sqlite_store.append(Trace(id=f"trc_{n}", messages=CASE.messages, reply=REPLY, version_id="ver_0", session="s"))
+    scores = Ragas(judge(knowing), WordEmbedder()).score(answers_in(sqlite_store.find(Trace), SUITE))
+    found = mean(scores)
+    wanted = ("faithfulness", "answer_relevancy", "context_precision", "context_recall")
+    assert {name: found[f"ragas:{name}"][1:] for name in wanted} == dict.fromkeys(wanted, (3, 3))
+    shown = ", ".join(f"{name} {found[f'ragas:{name}'][0]:.3f} of 3" for name in wanted)
+    tell(record_property, f"RAGAS {version('ragas')} on our answers", f"served exchanges: {shown}")
 
 
 def test_the_scores_are_of_an_evaluation_of_their_own() -> None:

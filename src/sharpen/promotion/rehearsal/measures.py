@@ -43,9 +43,9 @@ def a_a(seed: int, *, is_clustered: bool = False, lives: int = 10) -> Counts:
     return _any_promoted(designs(is_clustered=is_clustered), seed, lives)
 
 
-def a_a_alone(seed: int, *, lives: int = 10) -> Counts:
+def a_a_alone(seed: int, *, is_clustered: bool = False, lives: int = 10) -> Counts:
     """The same with nothing else in the way: no guard, no group, an in-context arm that anything beats."""
-    bare = {"target": replace(designs()["target"], groups=())}
+    bare = {"target": replace(designs(is_clustered=is_clustered)["target"], groups=())}
     return _any_promoted(bare, seed, lives, prompted=-0.3)
 
 

@@ -16,7 +16,10 @@ from sharpen.promotion.rehearsal import measures
 from sharpen.promotion.rehearsal.measures import CYCLES, EFFECTS, SETTINGS, Counts
 from sharpen.promotion.rehearsal.regressions import PLANTED
 
-NULLS = ("a/a", "a/a in clusters", "a/a with nothing else to pass", "one guard at its margin")
+NULLS = (
+    "a/a", "a/a in clusters", "a/a with nothing else to pass", "a/a in clusters with nothing else to pass",
+    "one guard at its margin",
+)  # fmt: skip
 SCALES = (0.7, 0.8, 0.9, 1.0)  # of the sequential gate's cases: where the fixed gate's power is measured
 CLEAN = "a clean challenger"
 
@@ -29,6 +32,7 @@ def units() -> dict[str, tuple[Unit, int]]:
         "a/a": (measures.a_a, 50),
         "a/a in clusters": (partial(measures.a_a, is_clustered=True), 50),
         "a/a with nothing else to pass": (measures.a_a_alone, 100),
+        "a/a in clusters with nothing else to pass": (partial(measures.a_a_alone, is_clustered=True), 100),
         "one guard at its margin": (measures.at_the_margin, 100),
         "lives": (partial(measures.lives_with_gains, refresh=0.0), 300),
         "lives, refreshed": (partial(measures.lives_with_gains, refresh=SETTINGS.refresh), 300),
