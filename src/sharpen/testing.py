@@ -171,7 +171,7 @@ def deploy(store: Store, engine: Engine, version_id: str, *, adapter_digest: str
 TINY_TEMPLATE = family_of("llama", {"<|im_end|>": 0}).template
 
 
-def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = ()) -> Path:
+def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = (), width: int = 128, layers: int = 4) -> Path:
     """Make a random Llama of about a million parameters, with a tokenizer trained on `texts`, in `folder`.
 
     Its answers are noise, but its architecture, files and speed profile are those of a real model: engines, trainers
@@ -187,8 +187,8 @@ def tiny_model(folder: Path, *, seed: int = 0, texts: Sequence[str] = ()) -> Pat
     fast.chat_template = TINY_TEMPLATE
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=128, intermediate_size=344, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
+        vocab_size=len(fast), hidden_size=width, intermediate_size=round(2.6875 * width), num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True,
         eos_token_id=fast.eos_token_id, bos_token_id=fast.bos_token_id, pad_token_id=fast.pad_token_id,
     )  # fmt: skip
     _save(LlamaForCausalLM(config), fast, folder)

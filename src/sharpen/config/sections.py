@@ -213,6 +213,51 @@ class TrainingSection(Section):
     timeout_s: float = Field(default=7200.0, gt=0, description="seconds after which a trainer child is ended")
 
 
+class FairnessSection(Section):
+    """What training must hold while it learns, so that it amplifies no bias; off where nothing is named."""
+
+    groups: bool = Field(default=False, description="weigh groups by what they still lose, towards the worst off")
+    twins: bool = Field(default=False, description="hold the gap between counterfactual twins down")
+    principles: list[str] = Field(
+        default_factory=list, description="principles of the constitution that no chosen answer may break; '*': all"
+    )
+    target: dict[str, float] = Field(
+        default_factory=dict, description="share that each group ought to have; empty: equal shares"
+    )
+    min_group: int = Field(
+        default=50, ge=1, description="rows; smaller groups are merged into their parent or `others`"
+    )
+    cap: float = Field(default=3.0, ge=1, description="most weight of a group, in times of its target")
+    group_rate: float = Field(default=0.05, ge=0, le=1, description="step of the group weights, per nat of excess loss")
+    mix: float = Field(default=0.2, ge=0, le=1, description="pull of the group weights towards the target, per step")
+    reference_loss: dict[str, float] = Field(
+        default_factory=dict,
+        description="loss that each group reaches when trained alone, nats; else excess is over the untrained model's",
+    )
+    space: Literal["reward", "policy"] = Field(
+        default="reward", description="reward: freeze the reference's twin gap (no amplification); policy: remove it"
+    )
+    gap: float = Field(default=0.05, ge=0, description="mean twin gap that is tolerated, Huber of nats")
+    gap_rate: float = Field(default=0.3, ge=0, description="step of the gap's multiplier")
+    gap_weight: float = Field(default=0.5, ge=0, description="the multiplier at the start")
+    max_gap_weight: float = Field(default=10.0, ge=0, description="the most it may be")
+    flip_share: float = Field(
+        default=0.1, ge=0, lt=0.5, description="share of preference labels assumed wrong, in the robust DPO loss"
+    )
+    anchor: float = Field(default=0.0, ge=0, description="weight of the chosen answer's own likelihood, per token")
+    margin: float = Field(
+        default=2.0, ge=0, description="margin over a rejected answer that breaks a principle, in units of the reward"
+    )
+    by: Literal["auto", "loss", "resampling"] = Field(
+        default="auto", description="where it acts; auto: in the loss, or by resampling if TRL's inside has changed"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is to be held."""
+        return self.groups or self.twins or bool(self.principles)
+
+
 class EvaluationSection(Section):
     """What is measured, on what."""
 
@@ -387,6 +432,7 @@ class Config(Section):
     memory: MemorySection = MemorySection()
     curation: CurationSection = CurationSection()
     training: TrainingSection = TrainingSection()
+    fairness: FairnessSection = FairnessSection()
     evaluation: EvaluationSection = EvaluationSection()
     promotion: PromotionSection = PromotionSection()
     rollout: RolloutSection = RolloutSection()

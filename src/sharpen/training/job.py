@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sharpen.config import Config
+from sharpen.config import Config, FairnessSection
 from sharpen.durable import write_text
 from sharpen.records import Method
 from sharpen.training.prompts import Drawn
@@ -46,6 +46,7 @@ class Recipe(BaseModel):
     in_order: bool = Field(default=False, description="keep the rows' order in each pass, as [curation] order says")
     seed: int = Field(description="seed of everything random in the child")
     threads: int = Field(description="CPU threads; 0 takes every core")
+    fairness: FairnessSection | None = Field(default=None, description="constraints to hold; none by default")
 
 
 class Job(BaseModel):
@@ -110,6 +111,7 @@ def resolve(config: Config, method: Method, parameters: int, seed: int) -> Recip
         in_order=config.curation.order != "drawn",
         seed=seed,
         threads=config.models.threads,
+        fairness=config.fairness if config.fairness.is_on else None,
     )
 
 

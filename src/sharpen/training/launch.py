@@ -25,6 +25,7 @@ from sharpen.records import ModelVersion, Snapshot, TrainingRun, content_hash
 from sharpen.store import Store
 from sharpen.training import processes
 from sharpen.training.choice import choose_method
+from sharpen.training.constraints.plan import make_plan
 from sharpen.training.job import REPORTED, Job, Recipe, Result, resolve, write_json
 from sharpen.training.prompts import Drawn
 from sharpen.training.rows import usable
@@ -56,6 +57,8 @@ def train(
     rows, dropped = usable(rows, prompts, method)
     recipe = resolve(config, method, _parameters(base), seed)
     processes.check(recipe)
+    if recipe.fairness is not None:
+        make_plan(rows, recipe)  # the child makes it again; what has nothing to hold on to is refused before one starts
     graded = [row for row in rows if "scorer" in row]
     asked = content_hash([graded, drawn and drawn.model_dump()]) if graded else ""
     run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest, asked))}"

@@ -24,7 +24,7 @@ from sharpen.failpoints import failpoint
 from sharpen.models import adapters
 from sharpen.models.families import prepare
 from sharpen.training.fit import fit
-from sharpen.training.job import REPORTED, Job, Result, write_json
+from sharpen.training.job import REPORTED, Job, Recipe, Result, write_json
 from sharpen.training.methods import builder
 from sharpen.training.processes import is_first
 
@@ -66,7 +66,7 @@ def run(job: Job, started: float) -> Result:
     rows, dropped = fit(rows, tokenizer, job.recipe)
     scratch = Path(tempfile.mkdtemp(prefix=".training-", dir=job.adapters))
     try:
-        trainer = builder(job.recipe.method)(job, model, tokenizer, rows, str(scratch / "trainer"))
+        trainer = _builder(job.recipe)(job, model, tokenizer, rows, str(scratch / "trainer"))
         clock = _clock(trainer)
         metrics = trainer.train().metrics
         loss = shared_mean(float(metrics["train_loss"]))
@@ -76,6 +76,7 @@ def run(job: Job, started: float) -> Result:
                 "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
             )
         learned = first_and_last(trainer.state.log_history)
+        told = trainer.constraint_metrics() if job.recipe.fairness is not None else {}
         whole = gather(trainer, job)
         digest = _save(trainer.model, scratch / "adapter", job, whole) if is_first() else ""
         leave()
@@ -85,7 +86,7 @@ def run(job: Job, started: float) -> Result:
         shutil.rmtree(scratch, ignore_errors=True)
     return Result(
         adapter_digest=digest,
-        metrics={"train_loss": loss, "steps": float(clock.steps), **learned},
+        metrics={"train_loss": loss, "steps": float(clock.steps), **learned, **told},
         dropped=dropped,
         seconds=time.perf_counter() - started,
         model_seconds=clock.seconds,
@@ -120,6 +121,14 @@ def first_and_last(history: list[dict[str, Any]]) -> dict[str, float]:
             found.setdefault(f"first_{name}", float(entry[key]))
             found[f"last_{name}"] = float(entry[key])
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _builder(recipe: Recipe) -> Any:
+    if recipe.fairness is None:
+        return builder(recipe.method)
+    from sharpen.training.constraints import building
+
+    return building.build
 
 
 def _clock(trainer: Any) -> Any:
