@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sharpen.models.engine import Generation
 from sharpen.promotion.journal import Journal, check_journal
 from sharpen.records import Deployment, Score, Verdict
 from sharpen.testing import tiny_model
+from tests.conformance import tell
 from tests.faults import cycles
 from tests.tracking.test_langsmith import Server
 
@@ -102,7 +103,7 @@ def build(folder: Path, langsmith: str) -> Path:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANGSMITH_API_KEY", "k")
-        patch.setattr(console.out, "width", 250)  # rows in one line, whatever the terminal
+        patch.setattr(console.out, "width", 190)  # rows in one line, whatever the terminal
         server = Server()
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -116,8 +117,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
         thread.join(10)
 
 
-def test_the_cycle_promotes_and_its_report_shows_every_guard_and_group(done: Done) -> None:
+def test_the_cycle_promotes_and_its_report_shows_every_guard_and_group(
+    done: Done, record_property: Callable[[str, object], None]
+) -> None:
     assert done.verdict.decision == "promote", done.said
+    tell(record_property, "what `sharpen cycle` says of a real cycle, on a tiny model", done.said)
     shown = [line for line in done.said.splitlines() if "loses less than" in line]
     for place in ("manners", "region", "region [region=north]", "region [region=south]"):
         assert any(f" {place} " in line and "passed" in line for line in shown), done.said
@@ -196,7 +200,7 @@ def test_too_little_evidence_says_how_many_more_cases_would_decide(done: Done) -
 
 
 def test_report_and_show_print_what_the_cycle_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console.out, "width", 250)
+    monkeypatch.setattr(console.out, "width", 190)
     whole = done.command("report")
     assert whole.exit_code == 0
     assert whole.output.strip() in done.said

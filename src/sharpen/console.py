@@ -84,27 +84,17 @@ _SIGNS = {"ok": "green", "warn": "yellow", "alarm": "red", "unmeasured": "dim"}
 def verdict_table(verdict: Verdict) -> Table:
     """Return the gate's comparisons as a table: a row per claim, every guard and group among them."""
     table = Table(title=verdict.reason, title_justify="left", title_style="bold")
-    words = ("what is claimed", "on", "against", "state")
-    for column in (
-        "what is claimed",
-        "on",
-        "against",
-        "cases",
-        "ours",
-        "other",
-        "difference",
-        "interval",
-        "p",
-        "state",
-    ):
-        table.add_column(column, justify="left" if column in words else "right")
+    for column in ("what is claimed", "on", "against", "state"):
+        table.add_column(column, overflow="fold")
+    for column in ("cases", "ours", "other", "points", "interval", "p"):
+        table.add_column(column, justify="right", overflow="fold")
     for one in verdict.comparisons:
         cases = f"{one.n} of {one.planned}" if one.planned > one.n else str(one.n)
         table.add_row(
             _claimed(one), f"{one.suite} \\[{one.group}]" if one.group else one.suite, one.against.replace("_", "-"),
+            Text(one.state, _STATES.get(one.state, "")),
             cases, f"{one.challenger:.1%}", f"{one.other:.1%}", f"{100 * one.effect:+.1f}",
             f"{100 * one.low:+.1f} … {100 * one.high:+.1f}", f"{one.p_value:.2g}",
-            Text(one.state, _STATES.get(one.state, "")),
         )  # fmt: skip
     return table
 
@@ -147,7 +137,7 @@ def vitals_table(vitals: Sequence[Vital]) -> Table:
     """Return the cycle's page: signs of collapse, of judge hacking and of leaks."""
     table = Table(title="the cycle's page", title_justify="left", title_style="bold")
     for column in ("sign", "value", "warn", "alarm", "state", "stands on"):
-        table.add_column(column, justify="right" if column in ("value", "warn", "alarm") else "left")
+        table.add_column(column, justify="right" if column in ("value", "warn", "alarm") else "left", overflow="fold")
     for one in vitals:
         value = "" if one.value is None else f"{one.value:.3g}"
         state = Text(one.state, _SIGNS[one.state])

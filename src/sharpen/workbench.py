@@ -84,6 +84,7 @@ class Workbench:
         self.on_progress = on_progress
         self.model = model or Model(config)
         self.turn = 1  # which cycle the suites are drawn for
+        self._suites: dict[str, Suite] = {}  # as this turn asks them
 
     @classmethod
     def open(cls, path: Path | str = DEFAULT_PATH, on_progress: Progress = _silent) -> Self:
@@ -141,14 +142,14 @@ class Workbench:
 
     # -- measuring -----------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def target(self) -> Suite:
         """The suite that the loop improves on. Raises: ConfigError when none is set."""
         if not self.config.evaluation.suite:
             raise ConfigError("[evaluation] suite is not set: nothing says what better means.", 'suite = "cases.jsonl"')
         return self._suite(self.config.evaluation.suite)
 
-    @cached_property
+    @property
     def guards(self) -> list[Suite]:
         """The suites that must not get worse."""
         guards = [self._suite(spec) for spec in self.config.evaluation.guards]
@@ -159,6 +160,11 @@ class Workbench:
         return guards
 
     def _suite(self, spec: str) -> Suite:
+        if spec not in self._suites:
+            self._suites[spec] = self._loaded(spec)
+        return self._suites[spec]
+
+    def _loaded(self, spec: str) -> Suite:
         """Load a suite that decides. Raises: ConfigError when it may only be watched."""
         settings = self.config.evaluation
         for rubric, fault in self.advisers.items():
@@ -182,9 +188,7 @@ class Workbench:
     def begin_turn(self, turn: int) -> None:
         """Have the suites as the turn-th cycle asks them: a generator's gate cases are renewed."""
         if turn != self.turn:
-            self.turn = turn
-            self.__dict__.pop("target", None)
-            self.__dict__.pop("guards", None)
+            self.turn, self._suites = turn, {}
 
     def suite_digests(self) -> dict[str, str]:
         """Return the digest per suite: a suite that changed after training began shows here."""

@@ -36,7 +36,8 @@ class Cost:
 def decision(cases: int, *, attempt: int = 1, seed: int = 0) -> Callable[[], Verdict]:
     """Return the decision on `cases` cases of each suite, its scores at hand."""
     rng = np.random.default_rng(seed)
-    luck, suites = rng.random(cases), {}
+    luck = rng.random(cases)
+    suites: dict[str, dict[str, list[Score]]] = {}
     for suite in SCORERS:
         suites[suite] = {}
         for number, arm in enumerate(ARMS):
