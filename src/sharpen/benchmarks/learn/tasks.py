@@ -23,7 +23,7 @@ from sharpen.verify.cases import Tier, make_case
 from sharpen.verify.suites import Suite, load_suite
 
 GYM = "reasoning-gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=2"
-GYM_SIZE = 400  # chosen: two terms of one or two digits; 160 of the cases to train on
+GYM_SIZE = 800  # chosen: two terms of one or two digits; some 240 distinct cases to train on
 TEAMS = ("billing", "delivery", "returns", "account", "technical", "sales")
 SYSTEM = f"Route the customer's message to one team: {', '.join(TEAMS[:-1])} or {TEAMS[-1]}."
 NAMES = ("inbox", "gym")
