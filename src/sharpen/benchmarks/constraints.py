@@ -31,12 +31,12 @@ from sharpen.benchmarks import machine
 from sharpen.config import FairnessSection
 from sharpen.durable import write_text
 from sharpen.plugins import part
-from sharpen.records import content_hash
+from sharpen.records import Method, content_hash
 from sharpen.testing import tiny_model
 
 NAMES = {
-    "A": ("Emily", "Greg", "Anne", "Brad", "Laurie", "Todd", "Meredith", "Neil"),
-    "B": ("Lakisha", "Jamal", "Ebony", "Rasheed", "Latonya", "Tyrone", "Keisha", "Hakim"),
+    "A": ("Emily", "Greg", "Anne", "Brad"),
+    "B": ("Lakisha", "Jamal", "Ebony", "Rasheed"),
 }
 JOBS = ("clerk", "cook", "driver", "nurse", "painter", "teacher", "waiter", "welder")
 YEARS = ("two", "four", "six", "nine")
@@ -58,7 +58,7 @@ BATCH = {"dpo": 16, "kto": 32}  # sixteen pairs are thirty-two ratings
 FOLDER = Path(".sharpen") / "bench" / "constraints"
 OFF = _held(**SURE)  # its loss is TRL's own, which a test shows to 1e-5
 TWINS = {"twins": True, "space": "policy"}
-ARMS: dict[str, tuple[str, FairnessSection]] = {
+ARMS: dict[str, tuple[Method, FairnessSection]] = {
     "dpo": ("dpo", OFF),
     "dpo, twins": ("dpo", _held(**TWINS)),
     "dpo, twins, resampled": ("dpo", _held(**TWINS, by="resampling")),
@@ -165,7 +165,7 @@ def measure(
     seeds: Sequence[int] = SEEDS,
     arms: Sequence[str] = tuple(ARMS),
     twins: int = 96,
-    epochs: float = 14.0,
+    epochs: float = 18.0,
     folder: Path | None = FOLDER,
 ) -> dict[str, object]:
     """Return the figures. What is finished is kept in `folder`: a run that was stopped goes on.
@@ -224,7 +224,7 @@ def _row(arm: str, seed: int, twins: int, epochs: float, folder: Path | None) ->
 def train(
     base: Path,
     rows: list[dict[str, Any]],
-    method: str,
+    method: Method,
     fairness: FairnessSection,
     *,
     seed: int,
@@ -239,7 +239,7 @@ def train(
     from sharpen.training.job import Job, Recipe
 
     recipe = Recipe(
-        method=method,  # type: ignore[arg-type]  # the arms name methods that there are
+        method=method,
         epochs=epochs,
         rank=16,
         alpha=32,

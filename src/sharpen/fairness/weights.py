@@ -114,8 +114,8 @@ def _raking(
     factor_N[base] = trimmed(raked / (own_N[base] / own_N[base].mean()), TRIM)
     # A row outside takes the factor of trusted rows like it, if that is below 1.
     keys = _cells(facets, len(own_N))
-    by_key = {keys[row]: float(factor_N[row]) for row in np.flatnonzero(base)}
-    for row in np.flatnonzero(~base):
+    by_key = {keys[row]: float(factor_N[row]) for row in np.flatnonzero(base).tolist()}
+    for row in np.flatnonzero(~base).tolist():
         factor_N[row] = min(1.0, by_key.get(keys[row], 1.0))
     return factor_N
 
@@ -130,8 +130,8 @@ def _newcomers(
         return factor_N  # nobody is trusted yet: nothing to measure by
     one = float(weight_N[trusted_N].sum()) / len(trusted)
     outside: dict[tuple[str, ...], list[int]] = {}
-    for row in np.flatnonzero(~trusted_N):
-        outside.setdefault(cells[row], []).append(int(row))
+    for row in np.flatnonzero(~trusted_N).tolist():
+        outside.setdefault(cells[row], []).append(row)
     for rows in outside.values():
         total = float(weight_N[rows].sum())
         if total > one:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
@@ -63,18 +64,19 @@ def _arguments(job: Job, kind: Any, plan: Plan, items: list[dict[str, Any]], scr
     told = arguments(job, scratch, len(items)) | {"precompute_ref_log_probs": True, "beta": job.recipe.beta}
     if job.recipe.method in RATED:
         size = max(2, told["per_device_train_batch_size"])  # the KL estimate needs a neighbour
-        told |= {"per_device_train_batch_size": size, "precompute_ref_batch_size": size}
-        if plan.contrasts is not None and kind is fair_kto.FairKTOTrainer:
-            order, same = rotated_order(plan.contrasts.set_N, [item["answer"] for item in items], size, job.recipe.seed)
-            items = [items[at] for at in order]
-            plan.told["kl_answers_not_mismatched_share"] = same
-        # TRL pairs each answer with the one before it in the data set's order, so that order is the batches' order.
+        alone_N = np.full(len(plan.items), -1)
+        set_N = (plan.contrasts.set_N if plan.contrasts else alone_N)[[item["row"] for item in items]]
+        order, same = rotated_order(set_N, [item["answer"] for item in items], size, job.recipe.seed)
+        items = [items[at] for at in order]
+        plan.told["kl_answers_not_mismatched_share"] = same
+        told |= {
+            "per_device_train_batch_size": size,
+            "precompute_ref_batch_size": size,
+            # TRL pairs each answer with the one before it in the data set's order: that is the batches' order too.
+            "train_sampling_strategy": "sequential",
+        }
         config: Any = KTOConfig(
-            **told,
-            loss_type="kto",
-            desirable_weight=plan.balance[0],
-            undesirable_weight=plan.balance[1],
-            train_sampling_strategy="sequential",
+            **told, loss_type="kto", desirable_weight=plan.balance[0], undesirable_weight=plan.balance[1]
         )
     else:
         settings = plan.settings

@@ -27,6 +27,8 @@ RELIED_ON = {"_compute_kl_logps": ["model", "batch"]}
 class FairKTOTrainer(Constrained, KTOTrainer):
     """TRL's KTO trainer with a loss per row, weighed and constrained."""
 
+    keeps_order = True
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         """Return the loss as a scalar tensor; `inputs` are TRL's, and `row`, the items' numbers."""
         row_B = inputs["row"]

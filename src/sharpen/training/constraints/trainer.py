@@ -58,6 +58,8 @@ def signature_problem(kind: type, more: Mapping[str, list[str]] | None = None) -
 class Constrained:
     """Mixed into a TRL trainer in front of it: `class Fair(Constrained, DPOTrainer)`."""
 
+    keeps_order = False  # whether the data set's order already is the batches' order
+
     # What the trainer behind it brings along.
     accelerator: Any
     args: Any
@@ -91,7 +93,7 @@ class Constrained:
             self._signature_columns.append("row")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.plan.contrasts is None or self.args.train_sampling_strategy == "sequential":
+        if self.plan.contrasts is None or self.keeps_order:
             return super()._get_train_sampler(train_dataset)  # type: ignore[misc]
         data = self.train_dataset if train_dataset is None else train_dataset
         return TwinSampler(
