@@ -41,6 +41,7 @@ from sharpen.records import (
     Vital,
     content_hash,
 )
+from sharpen.tracking.live import Live
 from sharpen.tracking.mirrors import tell
 from sharpen.training.launch import train
 from sharpen.training.prompts import drawn_from, prompts
@@ -186,7 +187,8 @@ class Loop(Court):
         """Train an adapter on a snapshot, in a child process; our own model makes room for it."""
         rows, settings = to_rows(self.store, snapshot), self.config.evaluation
         self.model.free()
-        return train(
+        live = Live(self.config.home, is_on=self.config.tracking.mlflow)
+        made = train(
             self.config,
             self.store,
             snapshot,
@@ -197,7 +199,10 @@ class Loop(Court):
             prompts=prompts(self.target, rows) if settings.suite else (),
             drawn=drawn_from(settings.suite, seed=self.config.seed, size=settings.size),
             on_progress=self.report("train"),
+            on_metrics=live,
         )
+        live.flush()
+        return made
 
     # -- one pass ------------------------------------------------------------------------------------------------------
 

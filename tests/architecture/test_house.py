@@ -124,6 +124,7 @@ def test_heavy_libraries_come_only_through_their_doors() -> None:
     doors = (
         "sharpen.training.worker",  # the trainer child: a process of its own
         "sharpen.training.methods",
+        "sharpen.training.long_runs",
         "sharpen.training.constraints",
         "sharpen.models.decoding",
         "sharpen.models.transformers_engine",

@@ -18,6 +18,7 @@ from sharpen.models.adapters import digest as adapter_digest
 from sharpen.models.engine import Request
 from sharpen.models.transformers_engine import TransformersEngine
 from sharpen.records import Message, ModelVersion, TrainingRun
+from sharpen.training import child as children
 from sharpen.training import launch
 from sharpen.training.job import Result
 
@@ -76,7 +77,7 @@ def test_an_adapter_is_two_files_without_a_path_in_them(trained: Any) -> None:
 
 def test_training_twice_is_training_once(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, run, version = trained
-    monkeypatch.setattr(launch.subprocess, "Popen", no_child)
+    monkeypatch.setattr(children.subprocess, "Popen", no_child)
     again, same_version = shop.train()
     assert (again.model_copy(update={"at": run.at}), same_version) == (run, version)
     assert shop.store.count(TrainingRun) == 1
@@ -84,7 +85,7 @@ def test_training_twice_is_training_once(trained: Any, monkeypatch: pytest.Monke
 
 def test_the_same_weights_keep_their_first_history(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shop, _, version = trained
-    monkeypatch.setattr(launch.subprocess, "Popen", no_child)
+    monkeypatch.setattr(children.subprocess, "Popen", no_child)
     _, same = shop.train(parent=shop.version_0().model_copy(update={"id": "ver_later"}))
     assert same.parent == version.parent == "ver_0"
 
@@ -146,7 +147,7 @@ def test_dpo_prefers_what_was_chosen(shops: Any, tmp_path: Path) -> None:
 def test_dpo_without_a_pair_is_refused_before_a_child_starts(
     shops: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch.subprocess, "Popen", no_child)
+    monkeypatch.setattr(children.subprocess, "Popen", no_child)
     with pytest.raises(TrainerError, match="needs rejected answers"):
         shops(tmp_path, method="dpo").train()
 
@@ -166,7 +167,7 @@ MALFORMED: dict[str, list[dict[str, Any]]] = {
 def test_malformed_rows_are_refused_before_a_child_starts(
     rows: list[dict[str, Any]], shops: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch.subprocess, "Popen", no_child)
+    monkeypatch.setattr(children.subprocess, "Popen", no_child)
     with pytest.raises(TrainerError, match=r"Row 1|no rows"):
         shops(tmp_path).train(rows)
 
@@ -257,7 +258,7 @@ def test_a_child_never_outlives_the_loop_that_started_it(tiny_base: Path, tmp_pa
 def test_a_result_without_its_adapter_does_not_count(tmp_path: Path) -> None:
     result = Result(adapter_digest="d" * 32, metrics={}, seconds=1, model_seconds=1, peak_rss_bytes=1)
     (tmp_path / "result.json").write_text(result.model_dump_json())
-    assert launch._finished(tmp_path, tmp_path / "adapters") is None
+    assert children.finished(tmp_path, tmp_path / "adapters") is None
 
 
 @pytest.mark.parametrize(
@@ -265,14 +266,17 @@ def test_a_result_without_its_adapter_does_not_count(tmp_path: Path) -> None:
     [
         ('{"step": 3, "of": 9}', "", [(3, 9)]),
         ('{"error": "no"}', "no", []),
+        ('{"out_of_memory": "full"}', "full", []),
+        ('{"at": 5, "metrics": {"loss": 0.5}}', "", [(5, {"loss": 0.5})]),
         ("a library speaks", "", []),
         ("[1, 2]", "", []),
         ("null", "", []),
     ],
 )
 def test_only_our_own_lines_of_the_child_are_listened_to(line: str, error: str, told: list[Any]) -> None:
-    heard: list[tuple[int, int]] = []
-    assert launch._listen(line, lambda *at: heard.append(at)) == error
+    heard: list[Any] = []
+    ears = children.Ears(lambda *at: heard.append(at), lambda *what: heard.append(what))
+    assert ears.listen(line) == error
     assert heard == told
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,11 @@ CHOSEN = (
     "Sunlight is made of many colours. The air bounces the blue ones around the most, so blue comes to us from all "
     "over the sky.",
     "The journey takes 3 hours and 25 minutes.",
-    "I am very sorry that your parcel is late. I have asked the carrier to find it and have paid back the delivery fee; "
-    "you will see it on your account within three days.",
+    "I am very sorry that your parcel is late. I have asked the carrier to find it and have paid back the delivery "
+    "fee; you will see it on your account within three days.",
     "It cleans sinks, takes smells out of a fridge, and makes cakes rise.",
     "Neither: a kilogram weighs a kilogram, whatever it is made of.",
-    "The council chose the dearer northern route for the new bridge to spare the old market, and work begins in spring.",
+    "The council chose the dearer northern route for the new bridge to spare the old market; work begins in spring.",
     "Good morning is 'bonjour' in French.",
     "Clean the chain with a rag, put one drop of oil on each link, turn the pedals for a while and wipe off the rest.",
     "Mercury, Venus, Earth, Mars, Jupiter, Saturn, Uranus, Neptune.",
@@ -52,8 +51,8 @@ REJECTED = (
     "It reflects the sea.",
     "It takes 4 hours and 25 minutes, since thirteen less nine is four.",
     "Parcels are sometimes late. Please wait.",
-    "Baking soda is a white powder that is sold in every shop; it has a great many uses in the house, in the kitchen and "
-    "in the garden, and people have known it for a long time.",
+    "Baking soda is a white powder that is sold in every shop; it has a great many uses in the house, in the kitchen "
+    "and in the garden, and people have known it for a long time.",
     "The lead, since metals are heavier than feathers.",
     "The council met on Tuesday.",
     "In French one says 'bonne nuit'.",
@@ -107,13 +106,13 @@ def measure(base: str = SMOLLM2, rounds: int = ROUNDS) -> dict[str, object]:
         seed=0,
         threads=0,
     )
-    sides = {"ours": (dpo.PairTrainer, {}), "trl": (trl.DPOTrainer, {})}
+    sides: dict[str, tuple[Any, dict[str, Any]]] = {"ours": (dpo.PairTrainer, {}), "trl": (trl.DPOTrainer, {})}
     sides["trl_precomputed"] = (trl.DPOTrainer, {"precompute_ref_log_probs": True})
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         job = Job(base=folder, base_digest=digest(folder), rows=place / "rows", adapters=place, recipe=recipe)
 
-        def train(kind: Any, more: dict[str, Any], pairs: Sequence[dict[str, Any]]) -> tuple[Any, float, int]:
+        def train(kind: Any, more: dict[str, Any], pairs: list[dict[str, Any]]) -> tuple[Any, float, int]:
             transformers.set_seed(0)
             model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
             gc.collect()

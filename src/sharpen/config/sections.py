@@ -209,6 +209,19 @@ class TrainingSection(Section):
     kl_target: float | None = Field(
         default=None, gt=0, description="ppo: nats per answer that the price is steered to; open: the price stays"
     )
+    packing: bool = Field(
+        default=True, description="sft: short rows of a batch stand behind one another; less padding, the same loss"
+    )
+    dev_share: float = Field(
+        default=0.0, ge=0, lt=0.5, description="share of the snapshot that is only looked at, to stop in time"
+    )
+    patience: int = Field(
+        default=3, ge=1, description="looks at the dev share without a gain before training ends; ten make up a run"
+    )
+    checkpoint_s: float = Field(default=300.0, ge=0, description="seconds between checkpoints of a trainer child")
+    memory_bytes: int = Field(
+        default=0, ge=0, description="most memory of its own that the trainer child may take; 0: no bound"
+    )
     attempts: int = Field(default=3, ge=1, description="starts of the trainer child before the cycle gives up")
     timeout_s: float = Field(default=7200.0, gt=0, description="seconds after which a trainer child is ended")
 

@@ -15,7 +15,7 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ log = logging.getLogger("sharpen.tracking")
 
 NAME = "sharpen"  # of the experiment and of the registered model
 _VERSION_TAG = "sharpen.version_id"
+_RUN_TAG = "sharpen.run_id"
+_MOST_METRICS = 1000  # in one call. Source: MLflow, "Log Batch", REST API
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
@@ -90,10 +92,10 @@ class MlflowMirror:
             client, ends_ms = self._client(), int(run.at.timestamp() * 1000)
             entities = library("mlflow.entities")
             experiment = self._experiment(client)
-            known = client.search_runs([experiment], f"tags.`{_VERSION_TAG}` = '{version.id}'", max_results=1)
-            labels = {_VERSION_TAG: version.id, "sharpen.run_id": run.id, "sharpen.snapshot_id": run.snapshot_id}
+            labels = {_VERSION_TAG: version.id, _RUN_TAG: run.id, "sharpen.snapshot_id": run.snapshot_id}
             starts_ms = ends_ms - int(run.seconds * 1000)
-            mirrored = known[0] if known else client.create_run(experiment, starts_ms, labels, version.id)
+            known = self._find(client, _VERSION_TAG, version.id) or self._find(client, _RUN_TAG, run.id)
+            mirrored = known or client.create_run(experiment, starts_ms, labels, version.id)
             run_id = mirrored.info.run_id
             metrics = dict(run.metrics) | {"seconds": run.seconds, "model_seconds": run.model_seconds} | dict(scores)
             recipe = run.recipe | {"method": run.method, "seed": run.seed}
@@ -102,10 +104,27 @@ class MlflowMirror:
                 # The run's own time, not now: MLflow then knows a value that it was told before.
                 [entities.Metric(key, float(value), ends_ms, 0) for key, value in metrics.items()],
                 [entities.Param(key, str(value)) for key, value in recipe.items()],
-                [entities.RunTag(key, value) for key, value in (tags or {}).items()],
+                # A run that was mirrored while it trained has no name of a version yet.
+                [entities.RunTag(key, value) for key, value in (labels | dict(tags or {})).items()],
             )
             client.set_terminated(run_id, "FINISHED", ends_ms)
             return self._register(client, version, str(self._home / "adapters" / str(version.adapter_digest)), run_id)
+
+    def record_progress(self, run_id: str, measured: Sequence[tuple[int, int, Mapping[str, float]]]) -> None:
+        """Mirror what a run that is still going on measured: (step, milliseconds since 1970, numbers)."""
+        with self._guard():
+            client = self._client()
+            metric = library("mlflow.entities").Metric
+            known = self._find(client, _RUN_TAG, run_id)
+            experiment = self._experiment(client)
+            run = known or client.create_run(experiment, measured[0][1], {_RUN_TAG: run_id}, run_id)
+            told = [
+                metric(name, float(value), at_ms, step)
+                for step, at_ms, numbers in measured
+                for name, value in numbers.items()
+            ]
+            for first in range(0, len(told), _MOST_METRICS):
+                client.log_batch(run.info.run_id, told[first : first + _MOST_METRICS])
 
     def set_aliases(self, champion: str, previous: str | None) -> None:
         """Point MLflow's aliases "champion" and "previous" at these version ids; None takes the alias away."""
@@ -119,6 +138,11 @@ class MlflowMirror:
                 if number is None:
                     raise TrackerError(f"MLflow does not know version '{version_id}'.", "sharpen init, then try again")
                 client.set_registered_model_alias(NAME, alias, number)
+
+    def _find(self, client: Any, tag: str, value: str) -> Any:
+        """Return the run with this tag, or None."""
+        found = client.search_runs([self._experiment(client)], f"tags.`{tag}` = '{value}'", max_results=1)
+        return found[0] if found else None
 
     def _create(self, upgrade: Any) -> None:
         """Build the database beside its place, then move it there: its many migrations are not one transaction."""

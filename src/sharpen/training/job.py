@@ -16,6 +16,7 @@ from sharpen.records import Method
 from sharpen.training.prompts import Drawn
 
 REPORTED = 2  # the child's exit status when it has told what is wrong: trying again would not help
+OUT_OF_MEMORY = 3  # the child's exit status when there was no room for a portion of the batch
 
 
 class Recipe(BaseModel):
@@ -42,6 +43,8 @@ class Recipe(BaseModel):
     kl: float = Field(default=0.05, description="price of a nat of distance from the base")
     kl_target: float | None = Field(default=None, description="PPO: nats per answer that the price is steered to")
     packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
+    dev_share: float = Field(default=0.0, description="share of the rows that is only looked at, to stop in time")
+    patience: int = Field(default=3, description="looks at it without a gain before training ends")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
     in_order: bool = Field(default=False, description="keep the rows' order in each pass, as [curation] order says")
     seed: int = Field(description="seed of everything random in the child")
@@ -61,6 +64,8 @@ class Job(BaseModel):
     adapters: Path = Field(description="where the finished adapter goes, in a folder named by its digest")
     recipe: Recipe
     portion: int = Field(default=0, description="most rows in memory at once; 0: a whole batch")
+    memory_bytes: int = Field(default=0, description="most memory of its own that the child may take; 0: no bound")
+    checkpoint_s: float = Field(default=300.0, description="seconds between checkpoints")
     references: Path | None = Field(default=None, description="file that keeps what the base says of pairs")
 
 
@@ -109,6 +114,9 @@ def resolve(config: Config, method: Method, parameters: int, seed: int) -> Recip
         kl=settings.kl,
         kl_target=settings.kl_target,
         in_order=config.curation.order != "drawn",
+        packing=settings.packing,
+        dev_share=settings.dev_share,
+        patience=settings.patience,
         seed=seed,
         threads=config.models.threads,
         fairness=config.fairness if config.fairness.is_on else None,

@@ -7,30 +7,24 @@ crash or an out-of-memory in training stays in the child.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sharpen.children import bound_environment
 from sharpen.config import Config
-from sharpen.durable import write_text
 from sharpen.errors import TrainerError
 from sharpen.failpoints import failpoint
-from sharpen.models.adapters import is_whole
 from sharpen.records import ModelVersion, Snapshot, TrainingRun, content_hash
 from sharpen.store import Store
 from sharpen.training import processes
+from sharpen.training.child import Ears, Progress, finished, run_child
 from sharpen.training.choice import choose_method
 from sharpen.training.constraints.plan import make_plan
-from sharpen.training.job import REPORTED, Job, Recipe, Result, resolve, write_json
+from sharpen.training.job import Job, resolve
 from sharpen.training.prompts import Drawn
 from sharpen.training.rows import usable
 
-Progress = Callable[[int, int], None]  # steps done, steps in all
+Metrics = Callable[[str, int, dict[str, float]], None]  # the run's id, a step, what was measured there
 
 
 def train(
@@ -45,6 +39,7 @@ def train(
     prompts: Sequence[dict[str, Any]] = (),
     drawn: Drawn | None = None,
     on_progress: Progress = lambda done, total: None,
+    on_metrics: Metrics = lambda run_id, step, metrics: None,
 ) -> tuple[TrainingRun, ModelVersion]:
     """Train an adapter on the snapshot and record it. Doing it twice is doing it once.
 
@@ -63,17 +58,21 @@ def train(
     asked = content_hash([graded, drawn and drawn.model_dump()]) if graded else ""
     run_id = f"run_{content_hash((snapshot.id, recipe.model_dump(), parent.base_digest, asked))}"
     folder = config.home / "runs" / run_id
-    result = _finished(folder, config.adapters)
+    result = finished(folder, config.adapters)
     if result is None:
         job = Job(
             base=base.resolve(),
             base_digest=parent.base_digest,
-            rows=folder / "rows.jsonl",
+            rows=folder.resolve() / "rows.jsonl",
             adapters=config.adapters.resolve(),
             drawn=drawn,
             recipe=recipe,
+            references=(config.home / "references" / f"{parent.base_digest}.json").resolve(),
+            memory_bytes=config.training.memory_bytes,
+            checkpoint_s=config.training.checkpoint_s,
         )
-        result = _run_child(config, folder, job, rows, on_progress)
+        ears = Ears(on_progress, lambda step, metrics: on_metrics(run_id, step, metrics))
+        result = run_child(config, folder, job, rows, ears)
     run = TrainingRun(
         id=run_id,
         snapshot_id=snapshot.id,
@@ -102,89 +101,6 @@ def train(
     store.append(run, *([] if known else [version]))
     failpoint("train.after_write")
     return run, known[0] if known else version
-
-
-def _run_child(config: Config, folder: Path, job: Job, rows: list[dict[str, Any]], on_progress: Progress) -> Result:
-    folder.mkdir(parents=True, exist_ok=True)
-    config.adapters.mkdir(parents=True, exist_ok=True)
-    write_text(job.rows, "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows))
-    write_json(folder / "job.json", job)
-    attempt, problem = 0, ""
-    for _ in range(config.training.attempts):
-        attempt += 1
-        for leftover in config.adapters.glob(".training-*"):  # of a killed child; only one cycle runs at a time
-            shutil.rmtree(leftover, ignore_errors=True)
-        failpoint("train.before_child")
-        code, problem = _attempt(folder, job.recipe, config.training.timeout_s, on_progress)
-        result = _finished(folder, config.adapters)
-        if result is not None:
-            return result
-        if code == REPORTED:
-            break
-    raise TrainerError(
-        f"The trainer child failed (attempt {attempt} of {config.training.attempts}): it {problem}.",
-        f"read {folder / 'child.log'}; then `sharpen cycle` goes on from the last finished step",
-    )
-
-
-def _attempt(folder: Path, recipe: Recipe, timeout_s: float, on_progress: Progress) -> tuple[int, str]:
-    """Run the child once. Returns its exit status, and how it ended in words."""
-    command = processes.command(recipe, folder / "job.json")
-    path = os.pathsep.join([*processes.parts(recipe), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = bound_environment(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", PYTHONPATH=path)
-    with (
-        (folder / "child.log").open("ab") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, env=environment, text=True, errors="replace"
-        ) as child,
-    ):
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            child.kill()
-
-        timer = threading.Timer(timeout_s, end)
-        timer.start()
-        said = ""
-        try:
-            for line in child.stdout or ():
-                said = _listen(line, on_progress) or said
-            code = child.wait()
-        except BaseException:
-            child.kill()
-            raise
-        finally:
-            timer.cancel()
-    if said:
-        return code, f"said: {said}"
-    if late.is_set():
-        return code, f"was ended after [training] timeout_s = {timeout_s:g} seconds"
-    if code < 0:
-        return code, f"was killed by signal {-code} (9 is often: out of memory)"
-    return code, f"ended with status {code}"
-
-
-def _listen(line: str, on_progress: Progress) -> str:
-    """Read one line of the child's; returns the error it tells, if it tells one."""
-    try:
-        told = json.loads(line)
-    except ValueError:
-        return ""  # a library printed something
-    if not isinstance(told, dict):
-        return ""
-    if "step" in told:
-        on_progress(told["step"], told["of"])
-    return str(told.get("error", ""))
-
-
-def _finished(folder: Path, adapters: Path) -> Result | None:
-    """Return the Result if the child wrote one and its adapter is in place."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
-    result = Result.model_validate_json(path.read_text())
-    return result if is_whole(adapters / result.adapter_digest) else None
 
 
 def _parameters(base: Path) -> int:

@@ -24,12 +24,16 @@ from sharpen.failpoints import failpoint
 from sharpen.models import adapters
 from sharpen.models.families import prepare
 from sharpen.training.fit import fit
-from sharpen.training.job import REPORTED, Job, Recipe, Result, write_json
+from sharpen.training.job import OUT_OF_MEMORY, REPORTED, Job, Recipe, Result, write_json
+from sharpen.training.long_runs.memory_bound import bound, ran_out
 from sharpen.training.methods import builder
 from sharpen.training.processes import is_first
 
 # What a method reports of itself: DPO and its kin, KTO, and those that are graded while they train.
 LEARNED = frozenset({"loss", "reward", "kl", "rewards/margins", "rewards/accuracies"})
+
+# Methods whose loss on rows that were held out says how good they are; the others' losses are about their own samples.
+JUDGED_BY_LOSS = frozenset({"sft", "dpo", "rpo", "kto"})
 
 
 def main(path: str) -> int:
@@ -37,11 +41,17 @@ def main(path: str) -> int:
     started = time.perf_counter()
     die_with_parent()
     job = Job.model_validate_json(Path(path).read_text())
+    bound(job.memory_bytes)
     try:
         result = run(job, started)
     except SharpenError as error:
         print(json.dumps({"error": str(error)}), flush=True)  # noqa: T201 - stdout is the channel to the parent
         return REPORTED
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        print(json.dumps({"out_of_memory": str(error)}), flush=True)  # noqa: T201 - the same
+        return OUT_OF_MEMORY
     failpoint("train.before_result")
     if is_first():
         write_json(Path(path).with_name("result.json"), result)
@@ -67,14 +77,10 @@ def run(job: Job, started: float) -> Result:
     scratch = Path(tempfile.mkdtemp(prefix=".training-", dir=job.adapters))
     try:
         trainer = _builder(job.recipe)(job, model, tokenizer, rows, str(scratch / "trainer"))
-        clock = _clock(trainer)
-        metrics = trainer.train().metrics
-        loss = shared_mean(float(metrics["train_loss"]))
-        trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
-        if not math.isfinite(loss) or not all(bool(torch.isfinite(weight).all()) for weight in trained):
-            raise TrainerError(
-                "Training ended with a loss or weights that are not numbers.", "lower [training] learning_rate"
-            )
+        watch, checkpoint = _watch(job, trainer)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        metrics = watch.finish() | ({"portion": float(job.portion)} if job.portion else {})
+        metrics["train_loss"] = shared_mean(metrics["train_loss"])
         learned = first_and_last(trainer.state.log_history)
         told = trainer.constraint_metrics() if job.recipe.fairness is not None else {}
         whole = gather(trainer, job)
@@ -86,10 +92,10 @@ def run(job: Job, started: float) -> Result:
         shutil.rmtree(scratch, ignore_errors=True)
     return Result(
         adapter_digest=digest,
-        metrics={"train_loss": loss, "steps": float(clock.steps), **learned, **told},
+        metrics=metrics | learned | told,
         dropped=dropped,
         seconds=time.perf_counter() - started,
-        model_seconds=clock.seconds,
+        model_seconds=watch.course.seconds,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     )
 
@@ -131,28 +137,24 @@ def _builder(recipe: Recipe) -> Any:
     return building.build
 
 
-def _clock(trainer: Any) -> Any:
-    """Time the optimizer steps, and tell the parent how far it is."""
-    from transformers import TrainerCallback
+def _watch(job: Job, trainer: Any) -> tuple[Any, str | None]:
+    """Have someone watch over the run; returns the watch, and the checkpoint to go on from, if there is one."""
+    from sharpen.training.long_runs import checkpoints
+    from sharpen.training.long_runs.dev import hold_out
+    from sharpen.training.long_runs.watch import Watch
 
-    class Clock(TrainerCallback):
-        def __init__(self) -> None:
-            self.seconds = 0.0
-            self.steps = 0
-            self._since = 0.0
-
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self._since = time.perf_counter()
-
-        def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
-            self.seconds += time.perf_counter() - self._since
-            self.steps = state.global_step
-            if is_first():
-                print(json.dumps({"step": state.global_step, "of": state.max_steps}), flush=True)  # noqa: T201
-
-    clock = Clock()
-    trainer.add_callback(clock)
-    return clock
+    is_alone = job.recipe.launch == "single"
+    if is_alone and job.recipe.dev_share and job.recipe.method in JUDGED_BY_LOSS:
+        trainer.train_dataset, trainer.eval_dataset = hold_out(trainer.train_dataset, job.recipe.dev_share)
+    home = job.rows.parent / "checkpoints"
+    watch = Watch(trainer, home, every_s=job.checkpoint_s if is_alone else math.inf, patience=job.recipe.patience)
+    trainer.add_callback(watch)
+    checkpoint = checkpoints.newest(home) if is_alone else None
+    if checkpoint is None:
+        return watch, None
+    checkpoints.make_resumable(trainer)
+    watch.take_up(checkpoint)
+    return watch, str(checkpoint)
 
 
 def _save(model: Any, folder: Path, job: Job, gathered: Any = None) -> str:

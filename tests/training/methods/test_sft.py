@@ -15,7 +15,7 @@ from sharpen.training.methods.sft import AnswerTrainer, build
 ROWS = [
     {"messages": [{"role": "user", "content": "where is my parcel " * times}], "chosen": answer}
     for times, answer in (
-        (1, "delivery"), (3, "sales billing"), (2, "my bill is wrong"), (1, "a long answer of many words " * 4), (6, "x")
+        (1, "delivery"), (3, "sales billing"), (2, "my bill is wrong"), (1, "a long answer " * 8), (6, "x")
     )
 ]  # fmt: skip
 

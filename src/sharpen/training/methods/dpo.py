@@ -67,6 +67,9 @@ LOSSES = {"sigmoid": sigmoid, "sft": nll}  # TRL's names
 class PairTrainer(Portioned, DPOTrainer):
     """TRL's trainer with our passes of the model. `losses` is the place for another loss of the same numbers."""
 
+    train_dataset: Any
+    eval_dataset: Any
+
     def __init__(self, model: Any, args: DPOConfig, *, home: Any = None, portion: int = 0, **more: Any) -> None:
         """`home` is the folder where reference log-probabilities are kept, `portion` the most pairs in one pass."""
         super().__init__(model, args=args, data_collator=Collator(args.max_length), **more)
@@ -107,7 +110,7 @@ class PairTrainer(Portioned, DPOTrainer):
         self._tell(pairs, portion)
         return (portion["weights"] * self.losses(pairs)).sum() / len(batch["weights"])
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator] - torch ships it so
     def _tell(self, pairs: Pairs, portion: Batch) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         margins_B = pairs.chosen_reward - pairs.rejected_reward

@@ -25,7 +25,7 @@ def bins(sizes: Sequence[int], rows: int, tokens: int) -> Iterator[list[int]]:
     >>> list(bins([5, 9, 1, 4, 3], rows=8, tokens=10))
     [[1], [0, 3], [4, 2]]
     """
-    width = max(max(sizes), tokens // 2)
+    width = max(*sizes, tokens // 2)
     filled: list[list[int]] = []
     for i in sorted(range(len(sizes)), key=lambda one: -sizes[one]):
         room = [(width - sum(sizes[j] for j in places) - sizes[i], places) for places in filled if len(places) < rows]

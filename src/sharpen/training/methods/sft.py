@@ -43,6 +43,8 @@ class AnswerTrainer(Portioned, SFTTrainer):
     less padding.
     """
 
+    data_collator: Any
+
     def __init__(self, model: Any, args: SFTConfig, *, portion: int = 0, packing: bool = False, **more: Any) -> None:
         super().__init__(model, args=args, **more)
         self.data_collator = Collator(self.data_collator)
