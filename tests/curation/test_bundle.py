@@ -86,3 +86,18 @@ def test_a_cycle_writes_its_snapshot_where_the_configuration_says(talk: Any, tmp
     snapshot = build_snapshot(talk.store, CurationSection(min_examples=1, snapshots=str(tmp_path)), "c1", (), 0)
     assert snapshot is not None
     assert list(rows_of(read_bundle(str(tmp_path), snapshot.id)[1])) == to_rows(talk.store, snapshot)
+
+
+def test_the_files_have_the_weights_and_the_order_that_the_store_has(talk: Any, tmp_path: Path) -> None:
+    from sharpen.curation.snapshot import build_snapshot, to_rows
+
+    def turned(examples: list[Any]) -> list[Any]:
+        return [one.model_copy(update={"weight": 2.5}) for one in examples[::-1]]
+
+    talk.corrected(["my parcel", "a refund"], ["shipping", "returns"])
+    settings = CurationSection(min_examples=1, snapshots=str(tmp_path))
+    snapshot = build_snapshot(talk.store, settings, "c1", (), 0, emphasise=turned)
+    assert snapshot is not None
+    rows = list(rows_of(read_bundle(str(tmp_path), snapshot.id)[1]))
+    assert rows == to_rows(talk.store, snapshot)
+    assert {row["weight"] for row in rows} == {2.5}

@@ -20,7 +20,7 @@ from sharpen.curation.candidate import Candidate, turns
 from sharpen.curation.choose import Embedding
 from sharpen.curation.mining.find import Find
 from sharpen.curation.plan import Plan
-from sharpen.curation.selection import select
+from sharpen.curation.selection import Selection, select
 from sharpen.errors import Refused
 from sharpen.failpoints import failpoint
 from sharpen.records import Case, Example, Message, ModelVersion, Snapshot, content_hash
@@ -46,8 +46,8 @@ def build_snapshot(
     The order is drawn by `seed` from the content alone. A snapshot of the same content that an earlier cycle wrote is
     returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
     control, which must not train into anything better. `embedding` opens the embedder that `[curation] meaning` asks;
-    `folder` is where an engine other than the local one keeps its shards. `emphasise` may
-    weight the chosen examples and order them anew.
+    `folder` is where an engine other than the local one keeps its shards. `emphasise` may weight the chosen examples
+    and order them anew.
     """
     plan = Plan.of(settings, held_out, seed, [version.id for version in store.find(ModelVersion)])
     selection = select(store, plan, embedding=embedding, folder=folder)
@@ -58,7 +58,7 @@ def build_snapshot(
         examples = _shuffle_labels(examples, seed)
     digest = content_hash((shuffled_labels, [_row(one) for one in examples]))
     if settings.snapshots and not shuffled_labels:
-        write_bundle(settings.snapshots, f"snp_{digest}", selection, plan)
+        write_bundle(settings.snapshots, f"snp_{digest}", _as_emphasised(selection, examples), plan)
     earlier = store.find(Snapshot, ids=[f"snp_{digest}"])
     if earlier:
         if not any(map(_erased, _examples(store, earlier[0]))):
@@ -107,6 +107,15 @@ def _of_candidate(cycle_id: str, one: Candidate) -> Example:
     messages = tuple(Message.model_validate({"role": role, "content": content}) for role, content in turns(one.prompt))
     find = Find(one.chosen, one.rejected, one.origin, one.evidence, one.margin, one.reference)
     return example(cycle_id, messages, find, one.weight)
+
+
+def _as_emphasised(selection: Selection, examples: Sequence[Example]) -> Selection:
+    """Return the selection with the examples' weights, in their order: files and store say the same."""
+    chosen = [selection.rows[place] for place in selection.kept]
+    by_find = {(one.evidence, one.origin, one.chosen, one.rejected): one for one in chosen}
+    told = [((one.evidence, one.origin, one.chosen, one.rejected), one.weight) for one in examples]
+    rows = [by_find[find]._replace(weight=weight) for find, weight in told]
+    return Selection(rows, list(range(len(rows))), selection.dropped)
 
 
 def _examples(store: Store, snapshot: Snapshot) -> list[Example]:
