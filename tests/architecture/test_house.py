@@ -124,6 +124,8 @@ def test_heavy_libraries_come_only_through_their_doors() -> None:
     doors = (
         "sharpen.training.worker",  # the trainer child: a process of its own
         "sharpen.training.methods",
+        "sharpen.training.adapters",
+        "sharpen.training.spread",
         "sharpen.models.decoding",
         "sharpen.models.transformers_engine",
         "sharpen.models.chat",
