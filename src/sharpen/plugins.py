@@ -40,6 +40,7 @@ EXTRAS = {
     "ragas": "ragas",
     "langsmith": "langsmith",
     "wandb": "wandb",
+    "xllamacpp": "llamacpp",
     "matplotlib": "report",
     "openai": "report",
     "sentence_transformers": "memory",

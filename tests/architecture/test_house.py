@@ -126,6 +126,8 @@ def test_heavy_libraries_come_only_through_their_doors() -> None:
         "sharpen.training.methods",
         "sharpen.training.long_runs",
         "sharpen.training.constraints",
+        "sharpen.training.adapters",
+        "sharpen.training.spread",
         "sharpen.models.decoding",
         "sharpen.models.transformers_engine",
         "sharpen.models.chat",

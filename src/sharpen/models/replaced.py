@@ -15,16 +15,16 @@ import json
 import re
 import warnings
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from sharpen.config.adapter_kinds import FULL, KINDS, LORA
 from sharpen.errors import EngineError
 from sharpen.models import adapters
 
-Weights = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Weights = dict[str, "Tensor"]
 
 
 def replaces(adapter: Path) -> bool:
@@ -41,6 +41,8 @@ def read(adapter: Path, base: Path, base_digest: str) -> Weights:
 
     Raises: EngineError when the adapter is damaged or does not fit the base.
     """
+    import torch
+
     config, shapes = adapters.opened(adapter)
     named = str(config.get("base_model_name_or_path"))
     if re.fullmatch("[0-9a-f]{16}", named) and named != base_digest:
@@ -53,7 +55,7 @@ def read(adapter: Path, base: Path, base_digest: str) -> Weights:
                 raise _misfit(adapter, f"the base has no place for '{name}' of the shape {shape}")
         from safetensors.torch import load_file
 
-        return load_file(adapter / adapters.WEIGHTS)
+        return dict(load_file(adapter / adapters.WEIGHTS))
     before = {name: (weight, weight.detach().clone()) for name, weight in own.items()}
     merged = dict(_merged(model, adapter, {*shapes}).named_parameters())
     if set(merged) != set(before):
@@ -85,6 +87,7 @@ def _merged(model: Any, adapter: Path, stored: set[str]) -> Any:
 
 
 def _second_copy(base: Path) -> Any:
+    import torch
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(

@@ -23,6 +23,7 @@ from sharpen.training.job import Job, Recipe
 
 _PATIENCE_S = 10.0  # chosen: when one process has failed, the others get this long to say why
 _LOOK_S = 0.05
+SPREAD = ("sft", "dpo", "rpo")  # the methods whose two processes were compared with one
 
 
 def check(recipe: Recipe) -> None:
@@ -35,14 +36,16 @@ def check(recipe: Recipe) -> None:
             raise ConfigError(
                 f"[training] processes = {recipe.processes} with launch = 'single'.", "launch = 'accelerate'"
             )
+        parts(recipe)
         return
     if recipe.batch % recipe.processes:
         raise ConfigError(
             f"[training] batch = {recipe.batch} cannot be shared by {recipe.processes} processes.",
             f"batch = {recipe.batch + recipe.processes - recipe.batch % recipe.processes}",
         )
-    if recipe.adapter == "qlora":
-        raise ConfigError("[training] adapter = 'qlora' trains in one process here.", "launch = 'single'")
+    alone = "adapter = 'qlora'" if recipe.adapter == "qlora" else f"method = '{recipe.method}'"
+    if recipe.adapter == "qlora" or recipe.method not in SPREAD:
+        raise ConfigError(f"[training] {alone} trains in one process here.", "launch = 'single'")
     parts(recipe)
 
 
