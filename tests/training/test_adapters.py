@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.conformance import check_of, record
 
 from sharpen.config import ModelsSection, parse
 from sharpen.config.adapter_kinds import FULL, KINDS, REFUSED
@@ -27,6 +26,7 @@ from sharpen.records import Message
 from sharpen.training.adapters import loading, lora
 from sharpen.training.job import Job, Recipe, resolve, write_json
 from sharpen.training.worker import run
+from tests.conformance import check_of, record
 
 PAIRS = {"my bill is wrong": "billing", "where is my parcel": "delivery", "do you sell kettles": "sales"}
 ASKED = [Request([Message(role="user", content=question)], 8) for question in PAIRS]

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sharpen.config.sections import SQLITE, Config, Section
+from sharpen.config.section import Section
+from sharpen.config.sections import SQLITE, Config
 from sharpen.errors import ConfigError
 
 DEFAULT_PATH = Path("sharpen.toml")

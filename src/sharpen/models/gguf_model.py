@@ -97,6 +97,4 @@ def _splitting(plan: dict[str, Any]) -> str:
     for part, name in known.items():
         if part in pattern and pattern.startswith("(?i:'s|'t|'re|'ve|'m|'ll|'d)"):
             return name
-    raise Refused(
-        "This tokenizer splits words in a way that has no name here.", "--to safetensors"
-    )
+    raise Refused("This tokenizer splits words in a way that has no name here.", "--to safetensors")
