@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sharpen.config import PromotionSection
 from sharpen.promotion.gate import compare, decide
-from sharpen.records import Score, Verdict
+from sharpen.records import Score, Verdict, Vital
 from sharpen.stats import spend
 
 RIGHT, WRONG = 1.0, 0.0
@@ -282,6 +282,34 @@ def test_a_comparison_for_display_has_the_level_it_is_asked_for() -> None:
     assert shown.level == 0.8
     assert (shown.effect, shown.n, shown.p_value) == (decided.effect, decided.n, decided.p_value)
     assert shown.low > decided.low
+
+
+LEAK = Vital(sign="contamination", name="contaminated cases of inbox", value=2, warn=0, alarm=0, state="alarm")
+DRIFT = Vital(sign="kl", name="KL to the first version", value=0.7, warn=0.25, alarm=0.5, state="alarm")
+
+
+def test_a_leak_holds_what_would_be_promoted_and_says_so() -> None:
+    held = verdict(BETTER, STEADY, vitals=[DRIFT, LEAK])
+    assert held.decision == "hold"
+    assert held.reason.startswith(
+        "Hold: the cycle's page alarms (contaminated cases of inbox: 2); otherwise +28 points"
+    )
+    assert held.vitals == (DRIFT, LEAK)
+    assert held.alpha_spent == spend(0.05, 1)  # the cases were asked
+
+
+def test_a_sign_that_was_not_named_to_stop_is_shown_and_stops_nothing() -> None:
+    assert verdict(BETTER, STEADY, vitals=[DRIFT]).decision == "promote"
+    strict = PromotionSection(stop_on=["kl"])
+    assert verdict(BETTER, STEADY, vitals=[DRIFT], settings=strict).decision == "hold"
+    warned = DRIFT.model_copy(update={"state": "warn"})
+    assert verdict(BETTER, STEADY, vitals=[warned], settings=strict).decision == "promote"
+
+
+def test_an_alarm_turns_no_rejection_into_a_hold_and_is_kept_where_nothing_could_be_compared() -> None:
+    worse = arms(champion=share(120), challenger=share(60), in_context=share(60))
+    assert verdict(worse, STEADY, vitals=[LEAK]).decision == "reject"
+    assert verdict(arms(champion=share(60), challenger=share(100)), vitals=[LEAK]).vitals == (LEAK,)
 
 
 @settings(max_examples=30, deadline=None)
