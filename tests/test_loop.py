@@ -60,7 +60,7 @@ def build(folder: Path, langsmith: str) -> Path:
     suites = {
         "target": rows(chance, words, {"train": 24, "gate": 40, "vault": 30}),
         "manners": rows(chance, words, {"gate": 40}),
-        "region": rows(chance, words, {"gate": 60}, region=True),
+        "region": rows(chance, words, {"gate": 400}, region=True),  # long enough to be looked at on the way
     }
     for row in [one for one in suites["target"] if one["tier"] == "gate"][:10]:
         row["reference"] = "no"  # nothing that can be learned from "yes"
@@ -127,6 +127,17 @@ def test_the_cycle_promotes_and_its_report_shows_every_guard_and_group(
         assert any(f" {place} " in line and "passed" in line for line in shown), done.said
     for against in ("champion", "in-context"):
         assert any("gains" in line and against in line for line in done.said.splitlines())
+
+
+def test_a_long_suite_is_asked_no_further_than_it_takes(done: Done) -> None:
+    """The e-process sees enough in the first eighths of 400 cases; the rest is never asked."""
+    claims = [one for one in done.verdict.comparisons if one.suite == "region" and one.group is None]
+    assert [(one.planned, one.state) for one in claims] == [(400, "passed")]
+    assert claims[0].n in (50, 100)
+    assert (claims[0].e_value or 0) > 1 / done.verdict.alpha_spent
+    asked = {one.case_id for one in Loop(load(done.config)).store.find(Score) if one.suite == "region"}
+    assert len(asked) == claims[0].n
+    assert f"{claims[0].n} of 400" in done.said
 
 
 def test_both_controls_ran_on_the_cycles_own_scores(done: Done) -> None:
