@@ -148,7 +148,7 @@ def cycle(
 ) -> None:
     """Run one pass of the loop, or go on with the one that was interrupted."""
     from sharpen.loop import Loop
-    from sharpen.records import Feedback, Trace
+    from sharpen.records import Feedback, Trace, TrainingRun
 
     if dry_run:
         store = Loop.open(config).store
@@ -157,11 +157,15 @@ def cycle(
         console.out.print(f"{store.count(Trace)} exchanges, {len(said)} pieces of feedback, {corrected} corrections")
         return
     with console.board() as board:
-        done = Loop.open(config, board).cycle(until, float("inf") if hours is None else 3600 * hours)
+        loop = Loop.open(config, board)
+        done = loop.cycle(until, float("inf") if hours is None else 3600 * hours)
     if as_json:
         console.out.print_json(done.model_dump_json())
         return
     console.out.print(console.cycle_table(done))
+    if done.snapshot_id and done.version_id:
+        for trained in loop.store.find(TrainingRun, subjects=[done.snapshot_id], newest=True, limit=1):
+            console.out.print(console.training_line(trained))
     if done.verdict:
         console.out.print(console.report(done.verdict))
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sharpen.errors import SharpenError
-from sharpen.records import Comparison, Cycle, JudgeTrial, Verdict, Vital
+from sharpen.records import Comparison, Cycle, JudgeTrial, TrainingRun, Verdict, Vital
 
 out = Console()
 err = Console(stderr=True)
@@ -166,6 +166,12 @@ def cycle_table(cycle: Cycle) -> Table:
         share = stage.model_seconds / stage.seconds if stage.seconds else 0.0
         table.add_row(stage.stage, f"{stage.seconds:.1f}", f"{share:.0%}")
     return table
+
+
+def training_line(run: TrainingRun) -> str:
+    """Return by which method a version was trained, why, and what was left out."""
+    left_out = ", ".join(f"{count} {reason}" for reason, count in sorted(run.dropped.items()))
+    return _plain(f"trained by {run.method}: {run.reason}" + (f"; left out: {left_out}" if left_out else ""))
 
 
 def trial_table(trial: JudgeTrial) -> Table:

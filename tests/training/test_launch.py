@@ -21,8 +21,12 @@ from sharpen.records import Message, ModelVersion, TrainingRun
 from sharpen.training import child as children
 from sharpen.training import launch
 from sharpen.training.job import Result
+from sharpen.training.prompts import prompts
+from sharpen.verify.cases import make_case
+from sharpen.verify.suites import Suite
 
 PAIRS = {"my bill is wrong": "billing", "where is my parcel": "delivery", "do you sell kettles": "sales"}
+GRADED = [make_case([Message(role="user", content=question)], team) for question, team in PAIRS.items()]
 ASKED = [Request([Message(role="user", content=question)], 8) for question in PAIRS]
 
 
@@ -61,6 +65,7 @@ def test_the_records_say_what_was_made(trained: Any) -> None:
     assert (version.parent, version.run_id, version.base_digest) == ("ver_0", run.id, shop.version_0().base_digest)
     assert version.adapter_digest == run.adapter_digest == adapter_digest(shop.config.adapters / run.adapter_digest)
     assert 0 < run.model_seconds < run.seconds
+    assert run.reason == "3 of 3 rows hold an answer that was said to be right: imitate it" and run.dropped == {}
 
 
 def test_an_adapter_is_two_files_without_a_path_in_them(trained: Any) -> None:
@@ -150,6 +155,19 @@ def test_dpo_without_a_pair_is_refused_before_a_child_starts(
     monkeypatch.setattr(children.subprocess, "Popen", no_child)
     with pytest.raises(TrainerError, match="needs rejected answers"):
         shops(tmp_path, method="dpo").train()
+
+
+def test_a_policy_is_graded_by_the_suites_verifier_and_what_was_left_out_is_recorded(
+    shops: Any, tmp_path: Path
+) -> None:
+    asked = [case.model_copy(update={"tier": "train"}) for case in GRADED]
+    given = prompts(Suite("s", (*asked, make_case([Message(role="user", content="long " * 300)], "a", tier="train"))))
+    shop = shops(tmp_path, method="rloo", epochs=2.0, samples=2, max_length=64)
+    run, version = shop.train(prompts=given)
+    assert (run.method, run.dropped, run.metrics["steps"]) == ("rloo", {"over_length": 1}, 2)
+    assert run.reason == "[training] method = 'rloo' says so"
+    assert run.metrics["first_reward"] == 0.0  # noise is no team's name
+    assert version.adapter_digest == run.adapter_digest
 
 
 MALFORMED: dict[str, list[dict[str, Any]]] = {

@@ -89,3 +89,11 @@ def test_an_answer_that_nobody_can_grade_teaches_nothing(trainer: Any, monkeypat
     assert seen.counts.any(dim=1).tolist() == [False, True, True, False]
     assert seen.advantages[0].tolist() == [0.0] * 5
     assert trainer.state.log_history[-1]["reward"] == 0.5
+
+
+def test_the_price_of_kl_goes_on_from_the_log(trainer: Any) -> None:
+    assert trainer.kl_price == trainer.recipe.kl == 0.0
+    trainer.state.log_history += [{"kl_price": 0.1, "kl": 60.0}, {"loss": 1.0}]
+    assert trainer.kl_price == 0.1
+    trainer.recipe = trainer.recipe.model_copy(update={"kl_target": 6.0})
+    assert trainer.kl_price == pytest.approx(0.102)

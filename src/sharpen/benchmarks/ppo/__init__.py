@@ -38,7 +38,7 @@ Curves = dict[str, list[float]]
 def measure(seeds: int = SEEDS) -> dict[str, object]:
     """Return the figures. Raises: MissingExtra when TRL 1.12 is not there; BoundaryError when it fails."""
     path = [str(environment("trl-ppo"))]
-    runs = []
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         base = toy.toy_base(Path(scratch))
         for seed in range(seeds):

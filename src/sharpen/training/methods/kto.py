@@ -55,11 +55,11 @@ def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scra
         ]
     )
     config = KTOConfig(
-        **told | {"per_device_train_batch_size": size},
+        # In order, or the blocks would be torn apart.
+        **told | {"per_device_train_batch_size": size, "train_sampling_strategy": "sequential"},
         beta=job.recipe.beta,
         desirable_weight=desirable,
         undesirable_weight=undesirable,
-        train_sampling_strategy="sequential",  # or the blocks would be torn apart
         precompute_ref_log_probs=True,
         precompute_ref_batch_size=size,
     )

@@ -3,7 +3,7 @@
 In: a job and its prompts. Out: a trainer, ready to run. Must not know where the prompts came from.
 
 One step of the trainer is one iteration: answer a batch of prompts, grade the answers, then take several clipped steps
-on them. Nothing but weights, optimizer and the price of KL lives from one iteration to the next.
+on them. Nothing but weights, optimizer and log lives from one iteration to the next.
 Source: Schulman et al. 2017, arXiv:1707.06347 (equation 7, the clipped objective); Schulman et al. 2016,
 arXiv:1506.02438 (equation 16, generalised advantages); Ziegler et al. 2019, arXiv:1909.08593 (equations 2 to 4, the
 KL in the reward and its controller). Axes: B answers, L tokens of prompt and answer, T tokens of the answer.
@@ -56,7 +56,6 @@ class PpoTrainer(Trainer):
         torch.nn.init.zeros_(model.value_head.weight)
         torch.nn.init.zeros_(model.value_head.bias)
         self.recipe: Recipe = job.recipe
-        self.kl_price = job.recipe.kl
         self.verifier = Verifier(job.drawn)
         self.verifier.try_out(rows)
         self.sampler = Sampler(tokenizer, job.recipe)
@@ -89,15 +88,23 @@ class PpoTrainer(Trainer):
             with policy.disable_adapter():
                 base_BT, _ = self.look(model, rollout)
         kl_BT = (logprobs_BT - base_BT) * rollout.said
-        rewards_BT = token_rewards(scores_B, kl_BT, rollout.said, self.kl_price)
+        price = self.kl_price
+        rewards_BT = token_rewards(scores_B, kl_BT, rollout.said, price)
         advantages_BT = advantages(rewards_BT, values_BT, rollout.said)
         counts_BT = rollout.said & graded_B1
         kl = float(kl_BT.sum(1).mean())
-        self.log({"reward": float(scores_B[graded_B1[:, 0]].mean()), "kl": kl, "kl_price": self.kl_price})
-        if self.recipe.kl_target:
-            self.kl_price = steered(self.kl_price, kl, self.recipe.kl_target)
+        self.log({"reward": float(scores_B[graded_B1[:, 0]].mean()), "kl": kl, "kl_price": price})
         whitened_BT = whiten(advantages_BT, counts_BT)
         return Experience(rollout, counts_BT, logprobs_BT, values_BT, whitened_BT, advantages_BT + values_BT)
+
+    @property
+    def kl_price(self) -> float:
+        """What a nat of distance from the base costs now: read from the log, which outlives a kill as weights do."""
+        last = next((entry for entry in reversed(self.state.log_history) if "kl_price" in entry), None)
+        if last is None:
+            return self.recipe.kl
+        price = float(last["kl_price"])
+        return steered(price, float(last["kl"]), self.recipe.kl_target) if self.recipe.kl_target else price
 
     def look(self, model: Any, rollout: Rollout, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the log-probability of each answer's token (nats), and the value of the state it was said in."""
