@@ -43,12 +43,13 @@ def test_dpo_reproduces_the_planted_bias_and_the_constrained_run_does_not() -> N
     assert held["accuracy"] >= free["accuracy"] - 0.02
 
 
-def test_the_committed_table_is_of_three_seeds_and_the_constraint_holds_in_each() -> None:
+def test_the_committed_table_is_of_three_seeds_and_the_page_shows_it() -> None:
     told = json.loads(RESULTS.read_text(encoding="utf-8"))
-    by_arm = {arm: {row["seed"]: row for row in told["rows"] if row["arm"] == arm} for arm in constraints.ARMS}
-    assert all(len(rows) >= 3 for rows in by_arm.values())
-    for seed, free in by_arm["dpo"].items():
-        held = by_arm["dpo, twins"][seed]
-        assert held["flip_rate"] <= 0.5 * free["flip_rate"] and held["gap"] <= 0.3 * free["gap"]
+    arms = {arm: [row for row in told["rows"] if row["arm"] == arm] for arm in {row["arm"] for row in told["rows"]}}
+    assert {"dpo", "dpo, twins"} <= arms.keys() <= constraints.ARMS.keys()
+    assert all(len({row["seed"] for row in rows}) >= 3 for rows in arms.values())
+    means = {row["arm"]: row for row in told["means"]}
+    assert means["dpo, twins"]["flip_rate"] <= 0.5 * means["dpo"]["flip_rate"]
+    assert means["dpo, twins"]["gap"] <= 0.3 * means["dpo"]["gap"]
     page = (RESULTS.parents[2] / "docs" / "18-constraints.md").read_text(encoding="utf-8")
-    assert "\n".join(told["table"]) in page  # the page shows what was measured
+    assert "\n".join(told["table"]) in page

@@ -144,7 +144,9 @@ def _watch(job: Job, trainer: Any) -> tuple[Any, str | None]:
     from sharpen.training.long_runs.watch import Watch
 
     is_alone = job.recipe.launch == "single"
-    if is_alone and job.recipe.dev_share and job.recipe.method in JUDGED_BY_LOSS:
+    # A constrained loss is weighed anew at each step: a dev set's would not compare, and twins would be torn apart.
+    is_judged = job.recipe.method in JUDGED_BY_LOSS and job.recipe.fairness is None
+    if is_alone and job.recipe.dev_share and is_judged:
         trainer.train_dataset, trainer.eval_dataset = hold_out(trainer.train_dataset, job.recipe.dev_share)
     home = job.rows.parent / "checkpoints"
     watch = Watch(trainer, home, every_s=job.checkpoint_s if is_alone else math.inf, patience=job.recipe.patience)

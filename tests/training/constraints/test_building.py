@@ -14,6 +14,7 @@ from sharpen.models.weights import digest
 from sharpen.records import ModelVersion, Snapshot
 from sharpen.store import Store
 from sharpen.training import launch
+from sharpen.training.job import resolve
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_what_has_nothing_to_hold_on_to_is_refused_before_a_child_starts(
         run(rows, "sft", twins=True)
 
 
-def test_without_constraints_nothing_of_them_is_in_the_run(run: Any) -> None:
-    found, _ = run(rated(cases(8, 0)[0], 0), "dpo")
-    assert found.recipe["fairness"] is None
-    assert not [name for name in found.metrics if "twin" in name or "group" in name or "constraint" in name]
+def test_without_constraints_the_recipe_has_none_and_the_method_builds_its_own_trainer() -> None:
+    assert resolve(parse({}), "dpo", 10, 0).fairness is None
+    assert resolve(parse({"fairness": {"cap": 2.0}}), "dpo", 10, 0).fairness is None  # a number alone holds nothing
+    assert resolve(parse({"fairness": {"principles": ["*"]}}), "dpo", 10, 0).fairness is not None
