@@ -13,9 +13,13 @@ import pytest
 from sharpen.errors import TrainerError
 from tests.training.conftest import PAIRS, row
 
-ROWS = [row(f"{question} {word}", answer) for question, answer in PAIRS.items() for word in ("now", "please", "again")]
+ROWS = [
+    row(f"{question} {word}", answer)
+    for question, answer in PAIRS.items()
+    for word in ("now", "please", "again", "sir", "today", "soon")
+]
 PAIRED = [one | {"rejected": "perhaps"} for one in ROWS]
-SETTINGS = {"epochs": 6.0, "batch": 3, "checkpoint_s": 0.0}
+SETTINGS = {"epochs": 4.0, "batch": 3, "checkpoint_s": 0.0}
 
 
 def _kill_at(step: int, told: list[int]) -> Callable[[int, int], None]:
@@ -49,7 +53,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     assert told.count(1) == 1, "it began again from the start"
     assert told[-1] == run.metrics["steps"]
     assert run.adapter_digest == unbroken.adapter_digest
-    assert run.metrics == unbroken.metrics
+    assert run.metrics == unbroken.metrics and run.metrics["dev_rows"] >= 4
     assert not list((tmp_path / "runs").glob("*/checkpoints"))
 
 
@@ -85,7 +89,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_the_last_good_checkpoint_
     shop = shops(tmp_path, **SETTINGS)
     training = shop.config.training.model_copy(update={"learning_rate": 1e38})
     shop.config = shop.config.model_copy(update={"training": training})
-    with pytest.raises(TrainerError, match=r"stopped at step \d+ of 18.*not numbers.*step-1, is kept") as caught:
+    with pytest.raises(TrainerError, match=r"stopped at step \d+ of \d+.*not numbers.*step-1, is kept") as caught:
         shop.train(ROWS)
     [kept] = (tmp_path / "runs").glob("*/checkpoints/step-*")
     assert (kept / "tensors.safetensors").is_file()
@@ -103,6 +107,6 @@ def test_a_dev_share_ends_a_run_that_no_longer_gains_with_its_best_weights(
     assert run.metrics["stopped_early"] == 1.0
     assert run.metrics["best_step"] == min(looks, key=lambda step: looks[step]) < run.metrics["steps"]
     assert run.metrics["dev_loss"] == pytest.approx(min(looks.values()))
-    assert 4 <= run.metrics["dev_rows"] <= 5
+    assert 4 <= run.metrics["dev_rows"] <= 12
     assert {run_id for run_id, _, _ in told} == {run.id}
     assert any("loss" in metrics and "learning_rate" in metrics for _, _, metrics in told)

@@ -32,6 +32,8 @@ class Course:
     best_loss: float = math.inf
     best_step: int = 0
     checks_since: int = 0
+    unlogged_loss: float = 0.0
+    logged_step: int = 0
 
 
 class Watch(TrainerCallback):
@@ -55,6 +57,12 @@ class Watch(TrainerCallback):
         """Go on with what was known at a checkpoint."""
         self.course = Course(**checkpoints.extra_of(checkpoint))
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Give the trainer back the losses that it had added up since it last logged."""
+        if state.global_step:
+            self._trainer._tr_loss += self.course.unlogged_loss
+            self._trainer._globalstep_last_logged = self.course.logged_step
+
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock."""
         self._began, self._loss = time.perf_counter(), 0.0
@@ -70,7 +78,8 @@ class Watch(TrainerCallback):
             wanted = control.should_log
             self._check(state, control)
             control.should_log = wanted  # looking at the dev share takes this back
-        if not is_last and time.perf_counter() - self._saved >= self._every_s:
+        # A step that is about to be logged waits: what is logged would be neither before the checkpoint nor after it.
+        if not is_last and not control.should_log and time.perf_counter() - self._saved >= self._every_s:
             self._checkpoint()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
@@ -109,6 +118,8 @@ class Watch(TrainerCallback):
     def _checkpoint(self) -> None:
         if not self._weights_are_numbers():
             return  # the next step's loss will tell; until then the last good checkpoint stays
+        self.course.unlogged_loss = float(self._trainer._tr_loss)
+        self.course.logged_step = self._trainer._globalstep_last_logged
         checkpoints.save(self._home, self._trainer, asdict(self.course))
         self._saved = time.perf_counter()
 

@@ -110,7 +110,6 @@ class PairTrainer(Portioned, DPOTrainer):
         self._tell(pairs, portion)
         return (portion["weights"] * self.losses(pairs)).sum() / len(batch["weights"])
 
-    @torch.no_grad()  # type: ignore[untyped-decorator] - torch ships it so
     def _tell(self, pairs: Pairs, portion: Batch) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
         margins_B = pairs.chosen_reward - pairs.rejected_reward
@@ -123,7 +122,7 @@ class PairTrainer(Portioned, DPOTrainer):
             "logps/rejected": pairs.rejected,
         }
         for name, values_B in told.items():
-            metrics[name] += self.accelerator.gather(values_B).tolist()
+            metrics[name] += self.accelerator.gather(values_B.detach()).tolist()
 
 
 def build(

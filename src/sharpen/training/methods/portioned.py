@@ -20,8 +20,12 @@ class Portioned:
     """To be mixed into a trainer. `portion` is the most rows that have room in memory at once."""
 
     portion: int
+    # Of the trainer that this is mixed into.
     accelerator: Any
     args: Any
+    is_deepspeed_enabled: bool
+    _prepare_inputs: Any
+    compute_loss_context_manager: Any
 
     def cut(self, batch: Batch) -> Iterator[Batch]:
         """Cut a batch into portions, the longest first: what has no room in memory fails at once."""
@@ -34,12 +38,12 @@ class Portioned:
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> torch.Tensor:
         """Run one batch forward and backward; returns its loss, a scalar."""
         model.train()
-        batch: Batch = self._prepare_inputs(inputs)  # type: ignore[attr-defined] - of the trainer that this is mixed into
+        batch: Batch = self._prepare_inputs(inputs)
         # Several processes have to go backward equally often: their gradients meet there.
-        is_alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled  # type: ignore[attr-defined]
+        is_alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
         total = torch.zeros((), device=self.args.device)
         for portion in self.cut(batch) if is_alone else (batch,):
-            with self.compute_loss_context_manager():  # type: ignore[attr-defined]
+            with self.compute_loss_context_manager():
                 loss = self.loss(model, portion, batch, num_items_in_batch)
             if self.args.average_tokens_across_devices and num_items_in_batch is not None:
                 loss = loss * self.accelerator.num_processes  # they average what was summed over all of them
@@ -59,8 +63,8 @@ class Portioned:
         self, model: Any, inputs: Batch, prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[torch.Tensor, None, None]:
         """Return the loss of a batch that is only looked at."""
-        with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
-            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None  # type: ignore[attr-defined]
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, self._prepare_inputs(inputs)).detach(), None, None
 
 
 def portion_tokens() -> int:

@@ -47,9 +47,8 @@ class References:
 
     def _of(self, model: Any, one: dict[str, torch.Tensor]) -> list[float]:
         device = next(model.parameters()).device
-        return torch.stack(self._logprobs(model, {name: value.to(device) for name, value in one.items()}))[
-            :, 0
-        ].tolist()
+        pair = self._logprobs(model, {name: value.to(device) for name, value in one.items()})
+        return [float(answer_B[0]) for answer_B in pair]
 
     def _read(self) -> dict[str, list[float]]:
         if self._path is None:
