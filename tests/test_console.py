@@ -25,8 +25,8 @@ def test_the_end_of_a_stage_does_not_undo_what_its_bar_counted() -> None:
 
 def test_a_training_says_its_method_why_and_what_was_left_out() -> None:
     run = TrainingRun(
-        id="run_1", snapshot_id="s", method="kto", reason="[training] says so", dropped={"same": 2, "empty": 1}, recipe={},
-        seed=0, adapter_digest="d", seconds=1, model_seconds=1,
+        id="run_1", snapshot_id="s", method="kto", reason="[training] says so", dropped={"same": 2, "empty": 1},
+        recipe={}, seed=0, adapter_digest="d", seconds=1, model_seconds=1,
     )  # fmt: skip
     assert training_line(run) == r"trained by kto: \[training] says so; left out: 1 empty, 2 same"
     assert training_line(run.model_copy(update={"dropped": {}})) == r"trained by kto: \[training] says so"

@@ -17,9 +17,10 @@ import typer
 from sharpen import console
 from sharpen.children import die_with_parent
 from sharpen.config import DEFAULT_PATH, Config, load, render
-from sharpen.curation_cli import diff, export
+from sharpen.curation_cli import diff
 from sharpen.curation_cli import explain as tell_of
 from sharpen.errors import ConfigError, SharpenError
+from sharpen.export_cli import export
 from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
 from sharpen.rollout_cli import app as rollout_app
@@ -262,27 +263,6 @@ def why(
         console.out.print_json(json.dumps(as_dict(provenance), default=str))
     else:
         console.out.print(tree(provenance))
-
-
-@app.command()
-def export(
-    version: Annotated[str, typer.Argument(help="a version's id, or champion")] = "champion",
-    to: Annotated[str, typer.Option(help="safetensors (merged), gguf (merged) or gguf-adapter")] = "safetensors",
-    out: Annotated[Path | None, typer.Option(help="where to; in `home`/exports if left open")] = None,
-    config: ConfigOption = DEFAULT_PATH,
-) -> None:
-    """Write a version for another runtime: merged weights, or a LoRA adapter for llama.cpp."""
-    from sharpen.models.export import export as write
-    from sharpen.models.weights import resolve
-    from sharpen.records import ModelVersion
-    from sharpen.store import Store
-
-    settings = load(config)
-    store = Store.open(settings.store_url)
-    found = store.get(ModelVersion, store.champion().version_id if version == "champion" else version)
-    adapter = settings.adapters / found.adapter_digest if found.adapter_digest else None
-    place = out or settings.home / "exports" / (found.id + ("" if to == "safetensors" else f".{to}"))
-    console.out.print(f"wrote {write(resolve(settings.base), adapter, to, place)}")
 
 
 @app.command()

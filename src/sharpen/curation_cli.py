@@ -1,4 +1,4 @@
-"""The verbs about training sets: what becomes of an exchange, how two snapshots differ, and what other tools read.
+"""The verbs about training sets: what becomes of an exchange, and how two snapshots differ.
 
 In: arguments. Out: text and tables. Must not hold logic of its own.
 """
@@ -48,7 +48,7 @@ def diff(
     """Say what two snapshots have not in common: rows, what filters dropped, settings."""
     from sharpen.curation.explain import difference
 
-    found = difference(_place(load(config)), one, other)
+    found = difference(place_of(load(config)), one, other)
     if as_json:
         console.out.print_json(json.dumps(found))
         return
@@ -64,19 +64,8 @@ def diff(
             console.out.print(f"{sign} and {len(rows) - _SHOWN} more")
 
 
-def export(
-    snapshot: SnapshotArgument,
-    kind: Annotated[str, typer.Argument(help="hf, trl-sft, trl-dpo, trl-kto or croissant")],
-    target: Annotated[Path, typer.Argument(help="the folder to write to")] = Path("export"),
-    config: ConfigOption = DEFAULT_PATH,
-) -> None:
-    """Write a snapshot for other tools: a Hugging Face data set, JSON lines for TRL, Croissant metadata."""
-    from sharpen.curation.exports import export as write
-
-    console.out.print(f"wrote {write(_place(load(config)), snapshot, kind, target)}")
-
-
-def _place(settings: Config) -> str:
+def place_of(settings: Config) -> str:
+    """Return where snapshots are written. Raises: ConfigError when they are only in the store."""
     if not settings.curation.snapshots:
         raise ConfigError(
             "[curation] snapshots is not set: snapshots are only in the store.", 'snapshots = "training-sets"'

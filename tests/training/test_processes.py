@@ -14,7 +14,6 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.conformance import record
 
 from sharpen.config import parse
 from sharpen.errors import ConfigError, MissingExtra
@@ -23,6 +22,7 @@ from sharpen.models import adapters
 from sharpen.models.weights import digest
 from sharpen.training import processes
 from sharpen.training.job import REPORTED, Job, Recipe, Result, resolve, write_json
+from tests.conformance import record
 
 WORDS = ["billing", "delivery", "sales"]
 CLOSE = 1e-5  # of weights and losses; the order of additions is all that differs

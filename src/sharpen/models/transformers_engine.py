@@ -63,8 +63,8 @@ class TransformersEngine:
         self.template_digest = content_hash(self._tokenizer.chat_template)
         self._settings = settings
         config = self._model.config
-        longest = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", 1 << 30)
-        self._limit = min(settings.max_context_tokens, longest)
+        longest: Any = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", 1 << 30)
+        self._limit = min(settings.max_context_tokens, int(longest))
         self._decoders: dict[str, Decoder] = {}
         self._adapters: dict[str, Path | None] = {}
         self._rows: dict[Job, Row] = {}

@@ -102,7 +102,7 @@ def shared_mean(value: float) -> float:
     on = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
     total = torch.tensor(value, dtype=torch.float64, device=on)
     torch.distributed.all_reduce(total)
-    return float(total) / torch.distributed.get_world_size()
+    return float(total) / int(torch.distributed.get_world_size())
 
 
 def leave() -> None:

@@ -32,7 +32,7 @@ def limit(trainer: Any, budget_s: float, started_s: float, warm_up: float) -> An
         trainer.lr_scheduler = LambdaLR(optimizer or trainer.optimizer, factor)
         return trainer.lr_scheduler
 
-    class End(TrainerCallback):  # type: ignore[misc] - Transformers has no types
+    class End(TrainerCallback):
         def on_step_end(self, _: Any, __: Any, control: Any, **___: Any) -> None:
             control.should_training_stop = spent() >= 1.0
 

@@ -46,13 +46,13 @@ def main(base: str, seed: int) -> None:
     data = Dataset.from_list([{"input_ids": ids} for ids in asked for _ in range(SAMPLES)])
     batch = SAMPLES * len(QUESTIONS)
 
-    class Backbone(torch.nn.Module):  # type: ignore[misc] - torch is untyped here
+    class Backbone(torch.nn.Module):
         """Hands the token ids on as if they were hidden states: the toy's reward reads words."""
 
         def forward(self, input_ids: Any, **_: Any) -> Any:
             return type("Out", (), {"hidden_states": (input_ids.unsqueeze(-1).float(),)})()
 
-    class Reward(torch.nn.Module):  # type: ignore[misc] - the same
+    class Reward(torch.nn.Module):
         base_model_prefix = "backbone"
 
         def __init__(self) -> None:
