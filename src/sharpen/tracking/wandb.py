@@ -22,6 +22,7 @@ PROJECT = "sharpen"
 _HEAD_BYTES = 7  # an offline run's file that holds nothing yet has this much
 _PATIENCE_S = 30  # chosen: it takes about a second on a quiet machine
 _LOOK_S = 0.3
+_PREFIX = "WANDB_"
 _QUIET = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "WANDB_MODE": "offline"}
 # What W&B would collect beside what it is told: code, git, packages, hardware, the console's text.
 _SETTINGS: dict[str, Any] = {
@@ -40,17 +41,16 @@ _SETTINGS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def _quiet_environment() -> Iterator[None]:
-    """Have W&B read, from its import on, that it stays offline and reports to nobody; others read nothing of it."""
-    before = {name: os.environ.get(name) for name in _QUIET}
+    """Have W&B read, from its import on, that it stays offline and reports to nobody; leave nothing of it, or of what
+    W&B itself writes there, to others."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(_PREFIX)}
     os.environ.update(_QUIET)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in [name for name in os.environ if name.startswith(_PREFIX)]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 class WandbMirror:
