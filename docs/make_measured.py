@@ -42,7 +42,8 @@ def critique(told: dict[str, Any]) -> str:
     by_suite = _table("revision on|" + "|".join(suites), [f"| the draft | {drafts} |", *each])
     gaps = [
         f"| {one['suite']} | {one['accuracy']['n']} | {_share(one['accuracy'], 'value')} "
-        f"| {_share(one['judging'], 'value')} | {_share(one['precision'], 'value') if one['accepted'] else 'accepted none'} "
+        f"| {_share(one['judging'], 'value')} "
+        f"| {_share(one['precision'], 'value') if one['accepted'] else 'accepted none'} "
         f"| {'yes' if one['allows_labels'] else 'no'} |"
         for one in told["gap"]
     ]
