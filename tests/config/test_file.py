@@ -84,7 +84,7 @@ CHANGEABLE = [
 def test_a_key_that_differs_from_its_default_survives_the_file(section: str, key: str, field: FieldInfo) -> None:
     default = field.get_default(call_default_factory=True)
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
-    for value in (another(default), 1, 2, 0.75, 5000, *choices, {"a suite": 0.5}):
+    for value in (another(default), True, 1, 2, 0.75, 5000, "dora", *choices, {"a suite": 0.5}):
         try:
             config = parse({section: {key: value}} if section else {key: value})
         except ConfigError:
