@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_the_last_good_checkpoint_
     shop = shops(tmp_path, **SETTINGS)
     training = shop.config.training.model_copy(update={"learning_rate": 1e38})
     shop.config = shop.config.model_copy(update={"training": training})
-    with pytest.raises(TrainerError, match=r"stopped at step \d+ of \d+.*not numbers.*step-1, is kept") as caught:
+    with pytest.raises(TrainerError, match=r"stopped at step \d+ of \d+.*not numbers.*step-\d+, is kept") as caught:
         shop.train(ROWS)
     [kept] = (tmp_path / "runs").glob("*/checkpoints/step-*")
     assert (kept / "tensors.safetensors").is_file()
