@@ -19,7 +19,7 @@ import torch
 from peft import LoraConfig, PeftConfig, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sharpen.config.adapter_kinds import FULL, KINDS, LORA
@@ -170,11 +170,17 @@ def _plain(value: Any) -> Any:
 
 
 def _changed(state: dict[str, Tensor], model: Any, base: Path) -> dict[str, Tensor]:
-    """Return the parameters that differ from the base's. Tied ones are one parameter, under its first name."""
-    from transformers import AutoModelForCausalLM
+    """Return the parameters that differ from the base's. Tied ones are one parameter, under its first name.
 
-    first = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-    ).state_dict()
+    The base's are read from its files: under ZeRO 3 Transformers would load them with every process, and only one is
+    here. One that the files know by another name counts as changed.
+    """
+    first: dict[str, Tensor] = {}
+    for file in base.glob("*.safetensors"):
+        first |= load_file(file)
     names = [name for name, _ in model.named_parameters()]
-    return {name: state[name] for name in names if not torch.equal(state[name].float().cpu(), first[name])}
+    return {
+        name: state[name]
+        for name in names
+        if name not in first or not torch.equal(state[name].float().cpu(), first[name].float())
+    }
