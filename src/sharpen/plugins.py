@@ -56,6 +56,7 @@ EXTRAS = {
     "pinecone": "pinecone",
     "langchain_pinecone": "pinecone",
     "hnswlib": "bench",
+    "datasketch": "bench",
     "sklearn": "report",
     "psycopg": "postgres",
     "ladybug": "graphs",
