@@ -31,6 +31,7 @@ def ask(text: str, limit: int = 12, **more: Any) -> Request:
 
 
 ASKED = [ask("what is it as far as we know"), ask("tell me the rest", 9), ask("and nothing else")]
+TOWNS = ("Paris", "London")
 PROMPTS = [one.messages for one in ASKED]
 
 
@@ -266,9 +267,9 @@ def test_an_adapter_means_the_same_on_the_packaged_quantised_model(tmp_path: Pat
         engine.load("lora", tmp_path / "lora")
         bare, taught = (np.array(engine.logprobs(prompts, choices, name)) for name in ("base", "lora"))
         found.append((bare, taught))
-        if isinstance(engine, LlamacppEngine):
-            question = Request(prompts[0], max_new_tokens=12)
-            assert "Paris" in engine.generate([question], "base")[0].text
+        # Not its greedy text: "The" and "L" are 0.16 nats apart there, and in four bits the order turns.
+        [[right, wrong]] = engine.logprobs(prompts[:1], [[f"The capital of France is {x}." for x in TOWNS]], "base")
+        assert right > wrong + 2
         engine.close()
     (bare, taught), (their_bare, their_taught) = found
     print(json.dumps({"base": (their_bare - bare).tolist(), "adapter": (their_taught - taught).tolist(),
