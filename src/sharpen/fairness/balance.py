@@ -36,6 +36,9 @@ def desirability(good: int, bad: int) -> tuple[float, float]:
     """Return lambda_D and lambda_U for that many rows of each, where no groups are held; the smaller one is 1.
 
     Raises: Refused when one of them has no rows.
+
+    >>> desirability(10, 10), desirability(30, 10), desirability(5, 20)
+    ((1.0, 1.0), (1.0, 3.0), (4.0, 1.0))
     """
     if not (good and bad):
         raise Refused(

@@ -8,7 +8,8 @@ import torch
 from tests.training.methods.conftest import job_of, recipe_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sharpen.training.methods.kto import Rated, block_size, build, interleave, weights
+from sharpen.fairness.balance import desirability
+from sharpen.training.methods.kto import Rated, block_size, build, interleave
 
 TEAMS = ("billing", "delivery", "sales")
 
@@ -19,7 +20,7 @@ def rated(count: int, liked: int) -> list[Rated]:
 
 @pytest.mark.parametrize(("good", "bad"), [(1, 1), (30, 10), (3, 40), (7, 9)])
 def test_the_rarer_class_weighs_as_much_as_the_other(good: int, bad: int) -> None:
-    desirable, undesirable = weights(good, bad)
+    desirable, undesirable = desirability(good, bad)
     assert desirable * good == pytest.approx(undesirable * bad)  # the ratio of equation 8 is within [1, 4/3]
     assert min(desirable, undesirable) == 1
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 from trl import KTOConfig, KTOTrainer
 
+from sharpen.fairness.balance import desirability
 from sharpen.records import content_hash
 from sharpen.training.adapters import lora
 from sharpen.training.job import Job
@@ -43,7 +44,7 @@ def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scra
     told = arguments(job, scratch, len(rated))
     size = block_size(len(rated), told["per_device_train_batch_size"])
     ordered = interleave(rated, size)
-    desirable, undesirable = weights(sum(one.liked for one in rated), sum(not one.liked for one in rated))
+    desirable, undesirable = desirability(sum(one.liked for one in rated), sum(not one.liked for one in rated))
     data = Dataset.from_list(
         [
             {
@@ -64,18 +65,6 @@ def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scra
         precompute_ref_batch_size=size,
     )
     return KTOTrainer(model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=lora(job))
-
-
-def weights(desirable: int, undesirable: int) -> tuple[float, float]:
-    """Return λ_D and λ_U for that many rows of each: both classes pull alike, and the rarer one is weighted up.
-
-    Source: equation 8, λ_D n_D / (λ_U n_U) within [1, 4/3]; 1 is taken, and the smaller of the two is 1.
-
-    >>> weights(10, 10), weights(30, 10), weights(5, 20)
-    ((1.0, 1.0), (1.0, 3.0), (4.0, 1.0))
-    """
-    ratio = undesirable / desirable
-    return (ratio, 1.0) if ratio > 1 else (1.0, 1 / ratio)
 
 
 def block_size(count: int, batch: int) -> int:
