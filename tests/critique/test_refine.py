@@ -65,7 +65,11 @@ def test_the_one_team_that_a_draft_names_is_read_out_of_it(settings: Settings) -
     engine = Listening()
     one = refine(engine, item("refund?", "I think that Billing can help you."), settings())
     assert (one.stop_reason, one.strategy, one.revision, one.revision_score) == ("verified", "extract", "billing", 1.0)
-    assert one.draft_score == 0.0 and one.steps == [Step(name="extract", output="billing")] and engine.asked == []
+    assert (
+        one.draft_score == 0.0
+        and one.steps == [Step(name="extract", output="billing", verified=1.0)]
+        and engine.asked == []
+    )
 
 
 def test_nothing_is_read_out_of_a_draft_that_names_two_teams_or_part_of_a_word(settings: Settings) -> None:
@@ -78,7 +82,7 @@ def test_a_recalled_example_helps_and_is_put_before_the_question(settings: Setti
     shots = Recall([((Message(role="system", content="x"), Message(role="user", content="my bill")), "billing")])
     one = refine(engine, item("refund?", "no"), settings(), shots)
     assert (one.stop_reason, one.strategy, one.revision) == ("verified", "recall", "billing")
-    assert one.steps == [Step(name="recall", output="billing", tokens=1)]
+    assert one.steps == [Step(name="recall", output="billing", tokens=1, verified=1.0)]
     assert [(m.role, m.content) for m in engine.asked[0].messages] == [
         ("system", "Name the team."), ("user", "my bill"), ("assistant", "billing"), ("user", "refund?"),
     ]  # fmt: skip

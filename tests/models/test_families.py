@@ -146,7 +146,7 @@ def test_reload_what_was_trained(cell: Grown) -> None:
     model = AutoModelForCausalLM.from_pretrained(cell.folder / "base", dtype=torch.float32)
     peft = PeftModel.from_pretrained(model, str(folder)).eval()
     ids = cell.engine._encode(ASKED[0].messages)
-    reply = cell.engine._encode_reply("billing")
+    reply = cell.engine._encode_reply("billing", True)
     with torch.inference_mode():
         logits = peft(torch.tensor([ids + reply])).logits[0].log_softmax(-1)
     theirs = sum(float(logits[len(ids) - 1 + i, token]) for i, token in enumerate(reply))

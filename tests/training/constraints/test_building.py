@@ -13,7 +13,7 @@ from sharpen.errors import Refused
 from sharpen.models.weights import digest
 from sharpen.records import ModelVersion, Snapshot
 from sharpen.store import Store
-from sharpen.training import launch
+from sharpen.training import child, launch
 from sharpen.training.job import resolve
 
 
@@ -51,7 +51,7 @@ def test_what_has_nothing_to_hold_on_to_is_refused_before_a_child_starts(
     def no_child(*_: Any, **__: Any) -> Any:
         raise AssertionError("a child was started")
 
-    monkeypatch.setattr(launch.subprocess, "Popen", no_child)
+    monkeypatch.setattr(child.subprocess, "Popen", no_child)
     rows = rated(cases(8, 0)[0], 0)
     with pytest.raises(Refused, match="nothing to compare"):
         run([row | {"twin": None} for row in rows], "dpo", twins=True)
