@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from sharpen.config import SMOLLM2, ModelsSection
@@ -163,6 +164,23 @@ def test_what_does_not_fit_is_a_result_and_what_is_not_loaded_an_error(theirs: L
         theirs.start(Job(ask("hello"), "nobody"))
     with pytest.raises(EngineError, match="immutable"):
         theirs.load("base", Path("elsewhere"))
+
+
+def test_a_server_that_died_fails_what_it_had_and_the_next_request_meets_a_new_one(base: Path, gguf: Path) -> None:
+    engine = LlamacppEngine(gguf, base, ModelsSection(threads=1))
+    engine.load("base", None)
+    before = engine.generate(ASKED, "base")
+    child = psutil.Process(engine._ready()._process.pid)
+    child.suspend()  # so that it cannot answer before it dies
+    job = Job(ask("tell me the rest"), "base")
+    engine.start(job)
+    child.kill()
+    while engine.step():
+        pass
+    assert job.result is not None
+    assert job.result.finish_reason == "error"
+    assert [one.text for one in engine.generate(ASKED, "base")] == [one.text for one in before]
+    engine.close()
 
 
 def test_unloading_a_version_leaves_the_others_as_they_were(base: Path, gguf: Path, lora: Path) -> None:

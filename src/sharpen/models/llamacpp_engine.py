@@ -4,7 +4,7 @@ In: requests for a version. Out: text and log-probabilities. Must not know the s
 
 Prompts are put into tokens by the same tokenizer that training uses, so that a version reads what it was taught on. It
 answers in the base's quantised weights: close to the Transformers engine's answers, never equal. A new adapter needs a
-new start of the server, a matter of tenths of a second; what is on its way is finished before.
+new start of the server's process, a matter of a second or two; what is on its way is finished before.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Running:
 
 
 class LlamacppEngine:
-    """One GGUF file in this process, and adapters for it."""
+    """One GGUF file, and adapters for it."""
 
     def __init__(self, gguf: Path, folder: Path, settings: ModelsSection | None = None) -> None:
         """`folder` holds the same base as Transformers reads it: its tokenizer, its config, and its digest."""
@@ -116,6 +116,10 @@ class LlamacppEngine:
         self._server, self._files = None, files
 
     def _ready(self) -> LlamacppServer:
+        """Return the server; one that died, by a fault of its own or for want of memory, is started anew."""
+        if self._server is not None and not self._server.is_alive:
+            self._server.close()
+            self._server = None
         if self._server is None:
             self._server = LlamacppServer(
                 self._gguf,

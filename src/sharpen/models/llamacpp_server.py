@@ -1,6 +1,9 @@
-"""llama.cpp's server in this process, with a list of LoRA adapters: asked over loopback, in token ids.
+"""llama.cpp's server in a child process, with a list of LoRA adapters: asked over loopback, in token ids.
 
 In: a GGUF file, adapters as GGUF files, token ids. Out: token ids and log-probabilities. Must not know versions.
+
+A process of its own, since C++ ends a process where Python raises: measured, an abort inside a process that had loaded
+many other libraries.
 
 Every request names the scale of every adapter and computes its prompt anew. Measured: a request that names no adapter
 keeps the scales of the one before, and llama.cpp reuses what it computed of a prompt under another adapter.
@@ -9,6 +12,8 @@ keeps the scales of the one before, and llama.cpp reuses what it computed of a p
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +21,12 @@ from typing import Any
 
 import httpx
 
+from sharpen.children import bound_environment
 from sharpen.errors import EngineError
 from sharpen.plugins import part
 
 _SURE = 1e4  # chosen: added to a token's logit it leaves no chance to another; llama.cpp clips nothing below it
-_TIMEOUT_S = 600.0  # chosen: a long prompt on a slow CPU; the connection is to this very process
+_TIMEOUT_S = 600.0  # chosen: a long prompt on a slow CPU; the connection is to this very machine
 
 
 @dataclass(frozen=True)
@@ -40,26 +46,37 @@ class LlamacppServer:
     def __init__(
         self, model: Path, adapters: Sequence[Path], *, slots: int, context_tokens: int, threads: int = 0
     ) -> None:
-        xllamacpp = part("xllamacpp")
-        params = xllamacpp.CommonParams()
-        params.model.path = str(model)
-        params.hostnames = ["127.0.0.1"]
-        params.port = 0
-        params.n_parallel = slots
-        params.n_ctx = slots * context_tokens
-        params.cache_ram_mib = 0
-        params.warmup = False
-        params.ui = False
-        params.verbosity = -1
-        if threads:
-            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(file), 0.0) for file in adapters]
+        part("xllamacpp")  # a missing part is told here, and not by the child
+        settings = {
+            "model": str(model),
+            "adapters": [str(file) for file in adapters],
+            "slots": slots,
+            "context_tokens": context_tokens,
+            "threads": threads,
+        }
         self._adapters = len(adapters)
-        try:
-            self._server: Any = xllamacpp.Server(params)
-        except Exception as error:  # it raises what C++ threw
-            raise EngineError(f"llama.cpp could not load {model}: {error}", "sharpen doctor") from error
-        self._client = httpx.Client(base_url=self._server.listening_address, timeout=_TIMEOUT_S)
+        self._client = httpx.Client(timeout=_TIMEOUT_S)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "sharpen.models.llamacpp_child", json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=bound_environment(),
+            text=True,
+        )
+        told = self._address()
+        if "address" not in told:
+            self.close()
+            raise EngineError(f"llama.cpp could not load {model}: {told['error']}", "sharpen doctor")
+        self._client.base_url = httpx.URL(told["address"])
+
+    def _address(self) -> dict[str, str]:
+        """Return what the child says of itself: its address, or why it has none."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):  # llama.cpp may print something before
+                return dict(json.loads(line))
+        return {"error": f"its process ended with status {self._process.wait()}"}
 
     def stream(self, ids: Sequence[int], adapter: int | None, *, live: bool, **how: Any) -> Iterator[Piece]:
         """Yield what is written after these tokens; leaving the iterator stops it. Raises: EngineError.
@@ -93,6 +110,11 @@ class LlamacppServer:
         raise EngineError(f"llama.cpp does not tell the chance of token {token}.")
 
     @property
+    def is_alive(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
+
+    @property
     def vocabulary(self) -> int:
         """How many tokens the model knows."""
         return int(self._get("/v1/models")["data"][0]["meta"]["n_vocab"])
@@ -100,7 +122,8 @@ class LlamacppServer:
     def close(self) -> None:
         """Stop, and free the weights."""
         self._client.close()
-        self._server = None
+        self._process.kill()  # it holds nothing that could be lost
+        self._process.communicate()
 
     def _forced(self, ids: Sequence[int], token: int, adapter: int | None, count: int) -> list[dict[str, Any]]:
         how = {"n_predict": 1, "temperature": 0, "n_probs": count, "logit_bias": [[token, _SURE]]}
