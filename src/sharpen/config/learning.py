@@ -167,7 +167,7 @@ class TrainingSection(Section):
         default=None, gt=0, description="ppo: nats per answer that the price is steered to; open: the price stays"
     )
     packing: bool = Field(
-        default=True, description="sft: short rows of a batch stand behind one another; less padding, the same loss"
+        default=False, description="sft: short rows of a batch stand behind one another; less padding, the same loss"
     )
     dev_share: float = Field(
         default=0.0, ge=0, lt=0.5, description="share of the snapshot that is only looked at, to stop in time"

@@ -32,6 +32,7 @@ ARMS = {
 ORIGINS = {
     "correction": "a person's correction",
     "verified": "an answer of its own that a verifier accepted",
+    "samples": "the best of several tries, set against the worst",
     "revision": "an answer that it found at the second look",
 }
 _BAR = 12  # characters; the table fits 80 columns

@@ -42,7 +42,7 @@ class Recipe(BaseModel):
     max_new_tokens: int = Field(default=12, description="longest of those answers")
     kl: float = Field(default=0.05, description="price of a nat of distance from the base")
     kl_target: float | None = Field(default=None, description="PPO: nats per answer that the price is steered to")
-    packing: bool = Field(default=True, description="SFT: short rows of a batch stand behind one another in one")
+    packing: bool = Field(default=False, description="SFT: short rows of a batch stand behind one another in one")
     dev_share: float = Field(default=0.0, description="share of the rows that is only looked at, to stop in time")
     patience: int = Field(default=3, description="looks at it without a gain before training ends")
     max_grad_norm: float = Field(default=1.0, description="gradient clipping")
