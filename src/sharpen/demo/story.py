@@ -174,9 +174,7 @@ def _chapters(path: Path, seed: int, clock: Clock, board: Board) -> dict[str, An
 
 def _cycle_figures(loop: Loop, cycle: Cycle, verdict: Verdict, cycle_seconds: float) -> dict[str, Any]:
     examples = whatif.examples_of(loop, str(cycle.snapshot_id))
-    counts = {
-        origin: sum(one.origin == origin for one in examples) for origin in report.ORIGINS
-    }
+    counts = {origin: sum(one.origin == origin for one in examples) for origin in report.ORIGINS}
     model_seconds = sum(stage.model_seconds for stage in cycle.stages)
     corrected = next((one for one in examples if one.origin == "correction"), examples[0])
     lineage = example_lineage(loop.store, corrected.id)
