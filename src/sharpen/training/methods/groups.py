@@ -1,6 +1,6 @@
 """What the methods that compare several answers to one prompt have in common.
 
-In: a job and its prompts. Out: TRL's arguments, its data set, and a reward function on our verifier. Must not know
+In: a job and its prompts. Out: one of TRL's trainers, with a reward function on our verifier. Must not know
 which baseline an answer is compared with.
 """
 
@@ -11,9 +11,25 @@ from typing import Any
 
 from datasets import Dataset
 
+from sharpen.training.adapters import lora
 from sharpen.training.job import Job
 from sharpen.training.methods.shared import arguments
 from sharpen.training.prompts import Verifier
+
+
+def compared(
+    job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scratch: str, *, kind: Any, config: Any
+) -> Any:
+    """Return a trainer of TRL's `kind`, told by its `config`, over the prompts of `rows` that a scorer can grade."""
+    asked = [row for row in rows if "scorer" in row]
+    return kind(
+        model,
+        reward_funcs=reward(job, asked),
+        args=config(**group_arguments(job, scratch, len(asked))),
+        train_dataset=prompts_of(asked),
+        processing_class=tokenizer,
+        peft_config=lora(job),
+    )
 
 
 def group_arguments(job: Job, scratch: str, prompts: int) -> dict[str, Any]:

@@ -12,20 +12,10 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
-from sharpen.training.adapters import lora
 from sharpen.training.job import Job
-from sharpen.training.methods.groups import group_arguments, prompts_of, reward
+from sharpen.training.methods.groups import compared
 
 
 def build(job: Job, model: Any, tokenizer: Any, rows: list[dict[str, Any]], scratch: str) -> Any:
     """Return a trainer over the prompts of `rows` (messages, reference, choices, scorer)."""
-    asked = [row for row in rows if "scorer" in row]
-    config = GRPOConfig(**group_arguments(job, scratch, len(asked)))
-    return GRPOTrainer(
-        model,
-        reward_funcs=reward(job, asked),
-        args=config,
-        train_dataset=prompts_of(asked),
-        processing_class=tokenizer,
-        peft_config=lora(job),
-    )
+    return compared(job, model, tokenizer, rows, scratch, kind=GRPOTrainer, config=GRPOConfig)
