@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from sharpen.benchmarks import machine
-from sharpen.curation.filters.duplicates import PERMUTATIONS, Keys, repeated, rows_per_band
+from sharpen.curation.filters.alike import PERMUTATIONS, rows_per_band
+from sharpen.curation.filters.duplicates import Keys, repeated
 from sharpen.memory.words import jaccard, words
 from sharpen.plugins import part
 
@@ -83,8 +84,8 @@ def corpus(texts: int, seed: int) -> list[str]:
 
 def ours(texts: Sequence[Sequence[str]]) -> set[int]:
     """Return the positions that we keep."""
-    keys = Keys.of_words(texts, [""] * len(texts), THRESHOLD)
-    same, alike = repeated(keys, range(len(texts)), THRESHOLD, texts.__getitem__)
+    keys = Keys.of_words(texts, [""] * len(texts))
+    same, alike = repeated(keys, range(len(texts)), THRESHOLD)
     return set(np.flatnonzero((same < 0) & (alike < 0)).tolist())
 
 

@@ -10,7 +10,6 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from sharpen.memory.words import words
 from sharpen.records import Origin
 
 
@@ -62,11 +61,6 @@ def context(prompt: str) -> str:
 def conversation(prompt: str) -> str:
     """Return everything that was said without the system prompt, which all prompts share."""
     return "\n".join(content for role, content in turns(prompt) if role != "system")
-
-
-def asked_words(prompt: str) -> list[str]:
-    """Return the words of the question, in order."""
-    return words(asked(prompt))
 
 
 def learned(one: Candidate) -> str:

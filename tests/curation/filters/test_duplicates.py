@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.curation.candidates import candidate, near_duplicates
 
 from sharpen.config import CurationSection
 from sharpen.curation.candidate import Candidate
+from sharpen.curation.filters.alike import flagged, repeats
+from sharpen.curation.filters.duplicates import Keys
 from sharpen.curation.filters.held_out import held_out as overlapping
 from sharpen.curation.mining.find import STRENGTH
 from sharpen.curation.plan import Plan
@@ -108,3 +111,31 @@ def test_long_texts_one_word_apart_are_found_among_a_thousand() -> None:
     examples = [example(text) for text in [*long, *twins]]
     kept, dropped = near_duplicates(examples, 0.85)
     assert (kept, dropped) == (examples[:500], 500)
+
+
+def keys_of(texts: list[str]) -> Keys:
+    return Keys.of([example(text) for text in texts])
+
+
+def test_short_questions_of_one_form_cost_no_comparison_with_each_other() -> None:
+    """Most of their words are equal, so that an index would put each beside each: 2,000 would be 2 million pairs."""
+    sums = keys_of([f"What is {i}" for i in range(2000)] + ["is what 7"]).words
+    assert flagged(sums, 0.85).sum() > 1000
+    assert list(repeats(sums, 0.85)) == [(2000, 7)]
+
+
+def test_a_word_said_often_is_one_word() -> None:
+    words = keys_of(["refund refund refund refund refund refund refund refund", "refund", "parcel refund"]).words
+    assert words.sizes.tolist() == [1, 1, 2]
+    assert list(repeats(words, 0.85)) == [(1, 0)]
+
+
+def test_keys_of_parts_are_the_keys_of_the_whole() -> None:
+    """Workers hash parts: what they give must not depend on what else lay in the part."""
+    texts = ["where is my parcel", "my parcel is where", "refund", "a b c d e f g h a b"]
+    whole, parts = keys_of(texts), Keys.joined([keys_of(texts[:1]), keys_of([]), keys_of(texts[1:])])
+    assert [column.tolist() for column in (whole.said, *whole.words)] == [
+        column.tolist() for column in (parts.said, *parts.words)
+    ]
+    some = whole.words.take(np.array([3, 0]))
+    assert [some.words(0), some.words(1)] == [whole.words.words(3), whole.words.words(0)]
