@@ -17,7 +17,7 @@ import numpy as np
 
 from sharpen.curation.candidate import Candidate, asked, context
 from sharpen.curation.filters.alike import repeats
-from sharpen.curation.filters.wordsets import FACTOR, WordSets, hashes_of, joined
+from sharpen.curation.filters.wordsets import WordSets, hashed, hashes_of, joined
 from sharpen.memory.words import words
 
 
@@ -42,9 +42,7 @@ class Keys(NamedTuple):
         """Hash questions that are cut into words; only those of one group are compared."""
         number = {group: at for at, group in enumerate(dict.fromkeys(groups))}
         salts = hashes_of(number)[np.fromiter(map(number.__getitem__, groups), dtype=np.int64, count=len(groups))]
-        with np.errstate(over="ignore"):
-            said = hashes_of("\x1f".join(text) for text in texts) ^ (salts * FACTOR)
-        return cls(said, WordSets.of(texts, salts))
+        return cls(*hashed(texts, salts))
 
     @classmethod
     def joined(cls, parts: Sequence[Keys]) -> Keys:
