@@ -14,6 +14,7 @@ from sharpen.curation.candidate import Candidate
 from sharpen.curation.filters.alike import flagged, repeats
 from sharpen.curation.filters.duplicates import Keys
 from sharpen.curation.filters.held_out import held_out as overlapping
+from sharpen.curation.filters.wordsets import hashed
 from sharpen.curation.mining.find import STRENGTH
 from sharpen.curation.plan import Plan
 from sharpen.memory.words import jaccard, words
@@ -145,3 +146,15 @@ def test_half_a_character_is_hashed_as_any_other_word() -> None:
     words = keys_of(["\ud800", "\ud800", "\udc00", "where is \ud800 my parcel"])
     assert words.said[0] == words.said[1] != words.said[2]
     assert near_duplicates([example("\ud800"), example("\ud800"), example("\udc00")], 0.85)[1] == 1
+
+
+def test_each_text_has_the_words_that_a_set_has_however_many_and_long_they_are() -> None:
+    long = ["parcel" * 3, "parcel" * 3 + "s", "parcel" * 30, "parcel" * 30 + "s", "größer", "12345678", "123456789"]
+    texts = [[f"w{i % 97}", *long[: i % 8], "", f"w{i % 89}"] for i in range(5000)]
+    said, sets = hashed(texts, np.zeros(len(texts), np.uint64))
+    assert sets.sizes.tolist() == [len(set(text)) for text in texts]
+    assert len(set(sets.names().tolist())) == len({frozenset(text) for text in texts})
+    assert len(set(said.tolist())) == len({tuple(text) for text in texts})
+    left, right = np.arange(200), np.arange(200) + 97
+    both = [len(set(texts[i]) & set(texts[j])) for i, j in zip(left, right, strict=True)]
+    assert sets.shared(left, right).tolist() == both

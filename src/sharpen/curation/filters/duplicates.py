@@ -17,7 +17,8 @@ import numpy as np
 
 from sharpen.curation.candidate import Candidate, asked, context
 from sharpen.curation.filters.alike import repeats
-from sharpen.curation.filters.wordsets import WordSets, hashed, hashes_of, joined
+from sharpen.curation.filters.wordhash import word_hashes
+from sharpen.curation.filters.wordsets import WordSets, hashed, joined
 from sharpen.memory.words import words
 
 
@@ -41,7 +42,9 @@ class Keys(NamedTuple):
     def of_words(cls, texts: Sequence[Sequence[str]], groups: Sequence[str]) -> Keys:
         """Hash questions that are cut into words; only those of one group are compared."""
         number = {group: at for at, group in enumerate(dict.fromkeys(groups))}
-        salts = hashes_of(number)[np.fromiter(map(number.__getitem__, groups), dtype=np.int64, count=len(groups))]
+        salts = word_hashes([[*number]])[0][
+            np.fromiter(map(number.__getitem__, groups), dtype=np.int64, count=len(groups))
+        ]
         return cls(*hashed(texts, salts))
 
     @classmethod

@@ -8,18 +8,16 @@ The numbers are the same in every process, so that what workers made can be put 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from sharpen.plugins import part
+from sharpen.curation.filters.wordhash import mixed, word_hashes
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio: spreads bits. Source: Knuth, TAOCP 3, 6.4
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFF_FFFF)
-_AT_ONCE = 4_096  # chosen: texts whose words are worked on together; of 60 words each, they stay in the cache
+_BITS = np.uint64(52)  # of a word's number; the others name a text, so these and _AT_ONCE belong together
+_AT_ONCE = 4_096  # texts whose words are sorted together
 
 
 class WordSets(NamedTuple):
@@ -59,35 +57,31 @@ class WordSets(NamedTuple):
 def hashed(texts: Sequence[Sequence[str]], salts: np.ndarray) -> tuple[np.ndarray, WordSets]:
     """Return per text a number for its words in their order (N,), and its distinct words.
 
-    A word is another number under another salt (N,), so that texts of unlike salts share no words.
+    A word is another number under another salt (N,), so that texts of unlike salts share no words. Of a word's number
+    52 bits stay: two words of a text are taken for one in 10^12 texts of a hundred words.
     """
-    lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    codes_W, hashes_V = _coded(list(chain.from_iterable(texts)))
-    offsets = _offsets(lengths_N)
+    hashes_W, offsets = word_hashes(texts)
     parts, said = [], [np.zeros(0, np.uint64)]
     for start in range(0, len(texts), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        codes = codes_W[offsets[start] : offsets[min(start + _AT_ONCE, len(texts))]]
-        part_said, part_words = _sets(codes, hashes_V, lengths_N[some], salts[some])
+        own = offsets[start : start + _AT_ONCE + 1]
+        part_said, part_words = _sets(hashes_W[own[0] : own[-1]], own - own[0], salts[start : start + _AT_ONCE])
         said.append(part_said)
         parts.append(part_words)
     return np.concatenate(said), joined(parts)
 
 
-def _sets(
-    codes_W: np.ndarray, hashes_V: np.ndarray, lengths_N: np.ndarray, salts_N: np.ndarray
-) -> tuple[np.ndarray, WordSets]:
-    offsets = _offsets(lengths_N)
-    text_W = np.repeat(np.arange(len(lengths_N), dtype=np.uint64), lengths_N)
-    place_W = np.arange(len(codes_W), dtype=np.uint64) - offsets.astype(np.uint64)[text_W]
+def _sets(hashes_W: np.ndarray, offsets: np.ndarray, salts_N: np.ndarray) -> tuple[np.ndarray, WordSets]:
+    count, lengths_N = len(salts_N), np.diff(offsets)
+    text_W = np.repeat(np.arange(count), lengths_N)
+    place_W = np.arange(len(hashes_W)) - offsets[text_W]
+    own_W = hashes_W ^ salts_N[text_W]
     with np.errstate(over="ignore"):
-        said_N = _sums(hashes_V[codes_W] + place_W * FACTOR, offsets) ^ (salts_N * FACTOR)
+        said_N = _sums(own_W + place_W.astype(np.uint64) * FACTOR, offsets)
     # Text and word fit into one number, so that one sort brings a text's equal words together.
-    both_W = np.sort((text_W << _HALF) | codes_W.astype(np.uint64))
+    both_W = np.sort((text_W.astype(np.uint64) << _BITS) | (own_W >> (64 - _BITS)))
     both_W = both_W[np.append(True, both_W[1:] != both_W[:-1])[: len(both_W)]]
-    text_W = both_W >> _HALF
-    hashes_W = hashes_V[both_W & _LOW] ^ salts_N[text_W]
-    return said_N, WordSets(hashes_W, np.searchsorted(text_W, np.arange(len(lengths_N) + 1, dtype=np.uint64)))
+    starts = np.append(np.searchsorted(both_W, np.arange(count, dtype=np.uint64) << _BITS), len(both_W))
+    return said_N, WordSets(both_W & ((np.uint64(1) << _BITS) - np.uint64(1)), starts)
 
 
 def joined(parts: Iterable[WordSets]) -> WordSets:
@@ -97,31 +91,9 @@ def joined(parts: Iterable[WordSets]) -> WordSets:
     return WordSets(np.concatenate([np.zeros(0, np.uint64), *(one.hashes for one in held)]), _offsets(sizes))
 
 
-def hashes_of(texts: Iterable[str]) -> np.ndarray:
-    """Return a 64-bit number per text, the same in every process."""
-    return np.fromiter(map(_hash, texts), dtype=np.uint64)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-def _coded(words: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each word's place (W,) among the distinct ones, and their numbers (V,): each is hashed once."""
-    pa = part("pyarrow")
-    try:
-        column = pa.array(words, type=pa.large_string())
-    except UnicodeEncodeError:  # half a character is no UTF-8; written out it is
-        column = pa.array([word.encode("utf-8", "backslashreplace") for word in words]).cast(pa.large_string())
-    coded = column.dictionary_encode()
-    return coded.indices.to_numpy(), hashes_of(coded.dictionary.to_pylist())
-
-
 def _sums(hashes_W: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        mixed_W = (hashes_W ^ (hashes_W >> np.uint64(29))) * FACTOR
-        mixed_W ^= mixed_W >> np.uint64(32)
-        return np.diff(np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed_W)])[offsets])
+        return np.diff(np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed(hashes_W))])[offsets])
 
 
 def _offsets(sizes: np.ndarray) -> np.ndarray:
