@@ -13,6 +13,9 @@ from typing import NamedTuple
 from sharpen.records import Origin
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # made once: json.dumps makes one for each call
+
+
 class Candidate(NamedTuple):
     """One find with its prompt. `place` orders candidates by the trace they rest on, whatever the shard."""
 
@@ -67,7 +70,7 @@ def learned(one: Candidate) -> str:
     """Return what is learned from a candidate, as canonical JSON: this sets its place in training."""
     said = [{"content": content, "role": role} for role, content in turns(one.prompt)]
     told = {"chosen": one.chosen, "messages": said, "rejected": one.rejected, "weight": one.weight}
-    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(told)
 
 
 def place_in_training(one: Candidate, seed: int) -> str:

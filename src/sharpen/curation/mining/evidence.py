@@ -21,6 +21,9 @@ from sharpen.store import ERASED, PAYLOADS, TABLES, Store
 Raw = tuple[int, str, str | None]  # a row's sequence number, its body, and its words, both as JSON
 
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 class Said(NamedTuple):
     """One Feedback; `seq` is its place among all of them."""
 
@@ -61,7 +64,7 @@ class Exchange(NamedTuple):
 
 def prompt_of(messages: Sequence[Any]) -> str:
     """Return a prompt's name: its messages as canonical JSON, so that equal prompts are equal strings."""
-    return json.dumps([[turn["role"], turn["content"]] for turn in messages], ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode([[turn["role"], turn["content"]] for turn in messages])
 
 
 def messages_of(prompt: str) -> list[dict[str, str]]:
