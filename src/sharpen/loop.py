@@ -18,7 +18,7 @@ from sharpen.court import Court
 from sharpen.critique.flow import critique
 from sharpen.curation.emphasis import emphasised
 from sharpen.curation.snapshot import build_snapshot, to_rows
-from sharpen.errors import ChampionChanged, ConfigError, Refused
+from sharpen.errors import BiasFound, ChampionChanged, ConfigError, Refused
 from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT
 from sharpen.ledger import Facts, Ledger, Step
 from sharpen.memory.context import Context
@@ -93,16 +93,19 @@ class Loop(Court):
     def _curate(self, facts: Facts) -> Facts:
         """Build the training set from corrections, verified answers and revisions."""
         settings = self.config.mining
-        snapshot = build_snapshot(
-            self.store,
-            settings,
-            facts["cycle_id"],
-            self.held_out(),
-            self.config.seed,
-            embedding=lambda: embedder_of(self.config),
-            folder=self.config.home / "curation",
-            emphasise=partial(emphasised, self.config, self.store),
-        )
+        try:
+            snapshot = build_snapshot(
+                self.store,
+                settings,
+                facts["cycle_id"],
+                self.held_out(),
+                self.config.seed,
+                embedding=lambda: embedder_of(self.config),
+                folder=self.config.home / "curation",
+                emphasise=partial(emphasised, self.config, self.store),
+            )
+        except BiasFound as found:
+            return {"snapshot_id": None, "hold": found.what}
         if snapshot is None:
             return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}
         return {"snapshot_id": snapshot.id}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +27,9 @@ ROWS_PER_FILE = 100_000  # chosen: files of about 100 MB
 _FORMAT = 1
 
 
-def write_bundle(address: str, name: str, selection: Selection, plan: Plan) -> dict[str, Any]:
+def write_bundle(
+    address: str, name: str, selection: Selection, plan: Plan, datasheet: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write a snapshot to `address`/`name` and return its manifest; one that is there is verified, not written.
 
     Raises: Refused when another snapshot has that name; StoreError when the place refuses; MissingExtra.
@@ -55,6 +57,7 @@ def write_bundle(address: str, name: str, selection: Selection, plan: Plan) -> d
         "code": version("sharpen"),
         "seed": plan.seed,
         "config": plan.settings.model_dump(mode="json"),
+        "datasheet": dict(datasheet or {}),
         "held_out": hashlib.sha256(json.dumps(plan.held_out).encode()).hexdigest(),
     }
     there = place.manifest()

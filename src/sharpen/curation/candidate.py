@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from sharpen.records import Origin
 
-
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # made once: json.dumps makes one for each call
 
 
