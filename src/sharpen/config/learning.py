@@ -154,6 +154,11 @@ class CurationSection(Section):
     tone: str = Field(
         default="", description="module:attr of a function that scores texts, -1 to 1: sentiment or regard; empty: off"
     )
+    features: list[Literal["length", "quality", "perplexity", "cluster"]] = Field(
+        default_factory=lambda: ["length", "quality"],
+        description="what is measured of a sample of the examples; perplexity asks the base, cluster the embedder",
+    )
+    feature_sample: int = Field(default=1_000, ge=1, description="examples that are measured; the same ones each time")
     licence: str = Field(default="", description="of the evidence, an SPDX id or an address, for the datasheet")
     consent: str = Field(default="", description="how people agreed that their words are learned, for the datasheet")
     min_examples: int = Field(default=8, ge=1, description="fewer than this, and the cycle holds without training")

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 from sharpen.curation.candidate import Candidate, content_digest, turns
+from sharpen.curation.features import Features
 from sharpen.curation.plan import Plan
 from sharpen.curation.selection import Selection
 from sharpen.errors import ConfigError, Refused, StoreError
@@ -28,7 +29,13 @@ _FORMAT = 1
 
 
 def write_bundle(
-    address: str, name: str, selection: Selection, plan: Plan, datasheet: Mapping[str, Any] | None = None
+    address: str,
+    name: str,
+    selection: Selection,
+    plan: Plan,
+    *,
+    datasheet: Mapping[str, Any] | None = None,
+    features: Features | None = None,
 ) -> dict[str, Any]:
     """Write a snapshot to `address`/`name` and return its manifest; one that is there is verified, not written.
 
@@ -60,6 +67,9 @@ def write_bundle(
         "datasheet": dict(datasheet or {}),
         "held_out": hashlib.sha256(json.dumps(plan.held_out).encode()).hexdigest(),
     }
+    if features is not None:
+        told = part("pyarrow").table({"place": features.places} | features.columns)
+        manifest["features"] = {"file": place.put("features", told), "costs": features.costs}
     there = place.manifest()
     if there is None:
         place.write(MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode())
@@ -91,6 +101,13 @@ def read_dropped(address: str, name: str) -> list[tuple[str, str, str]]:
         raise ConfigError(f"There is no snapshot in {place}.", "is it where [curation] snapshots says?")
     columns = place.table(manifest["dropped_file"]).to_pydict()
     return list(zip(columns["id"], columns["filter"], columns["reason"], strict=True))
+
+
+def read_features(address: str, name: str) -> Any:
+    """Return a snapshot's features as one Arrow table, verified; None where none were measured."""
+    place = Place(address, name)
+    manifest = place.manifest() or {}
+    return place.table(manifest["features"]["file"]) if "features" in manifest else None
 
 
 def rows_of(table: Any) -> Iterator[dict[str, Any]]:

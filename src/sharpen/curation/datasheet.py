@@ -77,7 +77,7 @@ def judge(page: Mapping[str, Any], settings: CurationSection) -> None:
 
 def as_text(page: Mapping[str, Any]) -> str:
     """Return the page as Markdown."""
-    bias = page["bias"]
+    bias, features = page["bias"], page.get("features", {})
     lines = ["# Datasheet", "", f"{page['examples']} examples. Licence: {page['licence']}. Consent: {page['consent']}."]
     lines += [f"People behind them: {page['people']}; examples that nobody named is behind: {page['of_nobody_named']}."]
     tables = (
@@ -86,6 +86,9 @@ def as_text(page: Mapping[str, Any]) -> str:
     )  # fmt: skip
     for title, counts in tables:
         lines += ["", f"## {title}", "", *(f"- {name}: {count}" for name, count in counts.items())]
+    if features:
+        lines += ["", f"## Features, of {features['sample']} examples", ""]
+        lines += [f"- {name}: {told}" for name, told in features.items() if name != "sample"]
     looked_at = ", ".join(f"{count} {name}" for name, count in bias["looked_at"].items())
     lines += ["", "## Signs of bias", "", f"Looked at: {looked_at}."]
     lines += [f"- {said}" for said in bias["sentences"]] or [

@@ -37,7 +37,7 @@ def export(address: str, name: str, kind: str, target: Path) -> Path:
     if kind == "croissant":
         write_text(path, json.dumps(croissant(manifest), indent=1))
     elif kind == "datasheet":
-        if not manifest.get("datasheet"):
+        if "bias" not in manifest.get("datasheet", {}):
             raise ConfigError(f"Snapshot '{name}' has no datasheet: [curation] bias was off.", 'bias = "report"')
         write_text(path, as_text(manifest["datasheet"]))
     else:
@@ -121,7 +121,7 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _responsible(page: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the datasheet says, in the terms of Croissant's RAI vocabulary. Source: Croissant RAI 1.0."""
-    if not page:
+    if "bias" not in page:
         return {}
     dropped = ", ".join(f"{name} {count}" for name, count in page["filters"].items()) or "nothing"
     make_up = "; ".join(f"{axis}: {told}" for axis, told in page["make_up"].items()) or "no source declared a group"

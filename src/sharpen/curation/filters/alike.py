@@ -10,6 +10,7 @@ whole matrices in rensa; Python sees the few rows that share a band with another
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def bands(texts: WordSets, threshold: float) -> np.ndarray:
     return keys_NB
 
 
-def _signatures(texts: WordSets, threshold: float) -> object:
+def _signatures(texts: WordSets, threshold: float) -> Any:
     rows = rows_per_band(threshold)
     make = part("rensa").RMinHash.digest_matrix_from_flat_token_hashes
     return make(texts.hashes, texts.offsets.astype(np.uint64), PERMUTATIONS // rows * rows, _SEED)

@@ -60,7 +60,7 @@ def _hashed(bytes_B: np.ndarray, offsets_W: np.ndarray) -> np.ndarray:
 def mixed(numbers: np.ndarray) -> np.ndarray:
     """Return 64-bit numbers in which every bit depends on every bit of the given ones."""
     with np.errstate(over="ignore"):
-        out = numbers ^ (numbers >> 30)
+        out: np.ndarray = numbers ^ (numbers >> 30)
         out *= _FIRST
         out ^= out >> 27
         out *= _SECOND
