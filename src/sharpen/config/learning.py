@@ -154,8 +154,8 @@ class CurationSection(Section):
     tone: str = Field(
         default="", description="module:attr of a function that scores texts, -1 to 1: sentiment or regard; empty: off"
     )
-    features: list[Literal["length", "quality", "perplexity", "cluster"]] = Field(
-        default_factory=lambda: ["length", "quality"],
+    features: tuple[Literal["length", "quality", "perplexity", "cluster"], ...] = Field(
+        default=("length", "quality"),
         description="what is measured of a sample of the examples; perplexity asks the base, cluster the embedder",
     )
     feature_sample: int = Field(default=1_000, ge=1, description="examples that are measured; the same ones each time")

@@ -47,13 +47,13 @@ class FeatureCache:
 
     def keep_only(self, digests: Sequence[str]) -> int:
         """Delete all that is of other contents; return how much went."""
+        deleted = 0
         with self._careful() as connection:
-            if connection is None:
-                return 0
-            held = {digest for (digest,) in connection.execute("SELECT DISTINCT digest FROM measured")}
-            gone = [(digest,) for digest in held - set(digests)]
-            return max(0, connection.executemany("DELETE FROM measured WHERE digest = ?", gone).rowcount) if gone else 0
-        return 0
+            if connection is not None:
+                held = {digest for (digest,) in connection.execute("SELECT DISTINCT digest FROM measured")}
+                gone = [(digest,) for digest in held - set(digests)]
+                deleted = connection.executemany("DELETE FROM measured WHERE digest = ?", gone).rowcount
+        return max(0, deleted)
 
     @contextlib.contextmanager
     def _careful(self) -> Iterator[sqlite3.Connection | None]:
