@@ -81,6 +81,13 @@ class MemorySection(Section):
     )
 
 
+Feature = Literal["length", "quality", "perplexity", "cluster"]
+
+
+def _features() -> list[Feature]:
+    return ["length", "quality"]  # those that need no model
+
+
 class CurationSection(Section):
     """What becomes a training example."""
 
@@ -154,8 +161,8 @@ class CurationSection(Section):
     tone: str = Field(
         default="", description="module:attr of a function that scores texts, -1 to 1: sentiment or regard; empty: off"
     )
-    features: tuple[Literal["length", "quality", "perplexity", "cluster"], ...] = Field(
-        default=("length", "quality"),
+    features: list[Feature] = Field(
+        default_factory=_features,
         description="what is measured of a sample of the examples; perplexity asks the base, cluster the embedder",
     )
     feature_sample: int = Field(default=1_000, ge=1, description="examples that are measured; the same ones each time")
