@@ -18,7 +18,7 @@ from typing import Any
 from sharpen.config import CurationSection
 from sharpen.curation.bias.findings import LEAST, Finding
 from sharpen.curation.bias.people import make_up, marked, toned, unbalanced
-from sharpen.curation.bias.rows import GROUP, Groups, Row, facets
+from sharpen.curation.bias.rows import GROUP, Groups, Row, declared, facets
 from sharpen.curation.bias.segments import under_annotated, weak, with_topics
 from sharpen.curation.candidate import Candidate, asked
 from sharpen.curation.mining.evidence import Exchange
@@ -39,10 +39,10 @@ def datasheet(
     """
     kept = [selection.rows[place] for place in selection.kept]
     groups = _groups(settings, [one.source for one in kept] + [said.source for one in exchanges for said in one.said])
-    rows = [_of_example(one, groups, settings) for one in kept]
+    rows = [Row("", "", declared(one.source, groups), one.source, one.weight) for one in kept]  # words cost too much
     asked_rows, no_topics = with_topics([_of_exchange(one, groups, settings) for one in exchanges])
-    drawn = random.Random(seed).sample(rows, min(len(rows), settings.bias_sample))  # noqa: S311 - nothing secret
-    answered = [row for row in drawn if row.answer]
+    drawn = random.Random(seed).sample(kept, min(len(kept), settings.bias_sample))  # noqa: S311 - nothing secret
+    answered = [_of_example(one, groups, settings) for one in drawn if one.chosen]
     found = [*under_annotated(asked_rows), *weak(asked_rows), *unbalanced(rows)]
     if settings.tone:
         found += toned(answered, _tone(settings.tone))

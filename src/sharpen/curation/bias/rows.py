@@ -41,6 +41,11 @@ def facets(
     found = {"length": next((name for most, name in _LENGTHS if len(said) <= most), "over 100 words")}
     found["language"] = next((code for code in LANGUAGES if is_written_in(question[:_LOOKED_AT], code)), "other")
     found["version"] = version
-    found |= {f"{GROUP}{axis}": label for axis, label in groups.get(source or "", {}).items()}
+    found |= declared(source, groups)
     distinct = set(said)
     return found | {f"{MENTION}{name}": "named" for name, own in mentions.items() if not distinct.isdisjoint(own)}
+
+
+def declared(source: str | None, groups: Groups) -> dict[str, str]:
+    """Return the groups that a source declared, as facets."""
+    return {f"{GROUP}{axis}": label for axis, label in groups.get(source or "", {}).items()}
