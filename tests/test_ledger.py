@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 import signal
 import sqlite3
 import subprocess
@@ -55,6 +57,19 @@ def test_a_pass_hands_the_facts_from_step_to_step(url: str) -> None:
     work = Work()
     assert go(url, work.steps) == DONE
     assert work.begun == ["one", "two", "three"]
+
+
+def test_a_stderr_that_was_closed_between_two_passes_does_no_harm(
+    url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("dbos")
+    monkeypatch.setattr(logger, "handlers", [])
+    with (soon_closed := io.StringIO()), monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", soon_closed)
+        go(url, Work().steps)
+    assert go(url, Work().steps, "cycle-0002") == DONE | {"cycle_id": "cycle-0002"}
+    logger.critical("what DBOS says of its own failures")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_step_that_raises_is_tried_again_by_the_next_start_and_the_others_are_not(url: str) -> None:

@@ -225,8 +225,15 @@ def _moment(epoch_ms: float) -> datetime:
 
 
 def _quieten() -> None:
-    """Keep DBOS from printing tracebacks: what it raises comes to the user as our own error."""
-    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+    """Keep DBOS from printing tracebacks: what it raises comes to the user as our own error.
+
+    A logger that has a handler gets none from DBOS, whose own holds on to the stderr of that moment and fails every
+    later start when that has been closed.
+    """
+    logger = logging.getLogger("dbos")
+    logger.setLevel(logging.CRITICAL)
+    logger.propagate = False
+    logger.handlers[:] = [logging.NullHandler()]
 
 
 def _unwritable(error: Exception) -> BoundaryError:

@@ -6,6 +6,7 @@ In: a module's name. Out: the module, or MissingExtra. Must not know what is don
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from sharpen.errors import MissingExtra
@@ -78,3 +79,9 @@ def part(module: str) -> ModuleType:
         if (error.name or "").partition(".")[0] != top:
             raise
         raise MissingExtra(top, EXTRAS.get(top, "all")) from error
+
+
+def present(module: str) -> None:
+    """Tell whether a library that only a child process imports is there. Raises: MissingExtra, as `part` does."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(module, EXTRAS.get(module, "all"))

@@ -23,7 +23,7 @@ import httpx
 
 from sharpen.children import bound_environment
 from sharpen.errors import EngineError
-from sharpen.plugins import part
+from sharpen.plugins import present
 
 _SURE = 1e4  # chosen: added to a token's logit it leaves no chance to another; llama.cpp clips nothing below it
 _TIMEOUT_S = 600.0  # chosen: a long prompt on a slow CPU; the connection is to this very machine
@@ -46,7 +46,7 @@ class LlamacppServer:
     def __init__(
         self, model: Path, adapters: Sequence[Path], *, slots: int, context_tokens: int, threads: int = 0
     ) -> None:
-        part("xllamacpp")  # a missing part is told here, and not by the child
+        present("xllamacpp")  # a missing part is told here, and not by the child
         settings = {
             "model": str(model),
             "adapters": [str(file) for file in adapters],
