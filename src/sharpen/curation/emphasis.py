@@ -6,10 +6,11 @@ are trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from sharpen.config import Config
-from sharpen.errors import ConfigError
+from sharpen.errors import ConfigError, Refused
 from sharpen.memory.curriculum import curriculum
 from sharpen.memory.failures import failure_weights, failures, patterns
 from sharpen.memory.knowledge import Knowledge
@@ -17,15 +18,22 @@ from sharpen.memory.vectors import embedder_of
 from sharpen.records import Example, Memory, content_hash
 from sharpen.store import ERASED, Store
 
+Weigh = Callable[[Sequence[Example]], Sequence[float]]
+"""A factor per example, in their order, all over 0: how much each counts beside what curation itself says."""
+
 _DIGITS = 4  # chosen: of a weight; finer differences change no training
 
 
-def emphasised(config: Config, store: Store, examples: list[Example]) -> list[Example]:
+def emphasised(config: Config, store: Store, examples: list[Example], weigh: Weigh | None = None) -> list[Example]:
     """Weight by `[curation] failure_weight` and order by `[curation] order`; by default neither changes anything.
 
-    Raises: ConfigError where a curriculum is asked for and no knowledge is kept; MissingExtra; StoreError.
+    `weigh` is where weights from elsewhere come in: they multiply what the examples have, and go into their names.
+    Raises: ConfigError where a curriculum is asked for and no knowledge is kept; Refused when a weight is none;
+    MissingExtra; StoreError.
     """
     settings = config.curation
+    if weigh is not None:
+        examples = by_factor(examples, weigh(examples))
     if settings.failure_weight > 1:
         examples = weighted(examples, past_weights(config, store))
     if settings.order == "curriculum":
@@ -46,8 +54,18 @@ def weighted(examples: list[Example], weights: Mapping[str, float]) -> list[Exam
     return [_times(one, max((weights.get(name, 1.0) for name in one.evidence), default=1.0)) for one in examples]
 
 
+def by_factor(examples: list[Example], factors: Sequence[float]) -> list[Example]:
+    """Multiply each example's weight by its factor. Raises: Refused when there is not one number over 0 for each."""
+    if len(factors) != len(examples) or not all(math.isfinite(one) and one > 0 for one in factors):
+        raise Refused(
+            f"{len(examples)} examples were given {len(factors)} weights, not one number over 0 for each.",
+            "an example that must not count is dropped by a filter, not by its weight",
+        )
+    return [_times(one, float(factor)) for one, factor in zip(examples, factors, strict=True)]
+
+
 def _times(one: Example, factor: float) -> Example:
-    weight = round(one.weight * factor, _DIGITS)
+    weight = max(round(one.weight * factor, _DIGITS), 10**-_DIGITS)
     if weight == one.weight:
         return one
     return one.model_copy(update={"weight": weight, "id": f"exa_{content_hash((one.id, weight))}"})
