@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from sharpen.config import Config
 from sharpen.errors import ConfigError
+from sharpen.fairness.feedback import LEAST, Weighed, weighed
 from sharpen.memory.curriculum import curriculum
 from sharpen.memory.failures import failure_weights, failures, patterns
 from sharpen.memory.knowledge import Knowledge
@@ -21,16 +22,23 @@ _DIGITS = 4  # chosen: of a weight; finer differences change no training
 
 
 def emphasised(config: Config, store: Store, examples: list[Example]) -> list[Example]:
-    """Weight by `[curation] failure_weight` and order by `[curation] order`; by default neither changes anything.
+    """Weight by `[integrity]` and `[curation] failure_weight`, order by `[curation] order`; by default nothing changes.
 
     Raises: ConfigError where a curriculum is asked for and no knowledge is kept; MissingExtra; StoreError.
     """
     settings = config.curation
+    if config.integrity.weigh and (feedback := by_integrity(config, store)) is not None:
+        examples = [_times(one, feedback.factor(one.evidence)) for one in examples]
     if settings.failure_weight > 1:
         examples = weighted(examples, past_weights(config, store))
     if settings.order == "curriculum":
         examples = ordered(config, store, examples)
     return examples
+
+
+def by_integrity(config: Config, store: Store) -> Weighed | None:
+    """Return what each piece of feedback is worth; None where there is none."""
+    return weighed(store, config.integrity, embed=lambda texts: embedder_of(config).embed_documents(texts))
 
 
 def past_weights(config: Config, store: Store) -> Mapping[str, float]:
@@ -47,7 +55,7 @@ def weighted(examples: list[Example], weights: Mapping[str, float]) -> list[Exam
 
 
 def _times(one: Example, factor: float) -> Example:
-    weight = round(one.weight * factor, _DIGITS)
+    weight = max(round(one.weight * factor, _DIGITS), LEAST)
     if weight == one.weight:
         return one
     return one.model_copy(update={"weight": weight, "id": f"exa_{content_hash((one.id, weight))}"})
