@@ -247,12 +247,18 @@ def show(
 @app.command()
 def why(
     version: Annotated[
-        str, typer.Argument(help="a version's id, champion or previous; or an example's id")
+        str,
+        typer.Argument(help="a version's id, champion or previous; or an example's, an exchange's or a feedback's id"),
     ] = "champion",
     config: ConfigOption = DEFAULT_PATH,
     as_json: JsonOption = False,
 ) -> None:
     """Print what a version was made of, back to the exchanges it learned from."""
+    if version.startswith(("exa_", "fbk_", "trc_")):
+        from sharpen.curation_cli import explain
+
+        explain(config, version)
+        return
     from sharpen.lineage.provenance import as_dict
     from sharpen.lineage.provenance import render as tree
     from sharpen.lineage.provenance import why as trace_back
