@@ -77,5 +77,7 @@ def test_what_people_declared_is_read_with_consent_only_and_nothing_is_dropped_i
 def test_a_file_that_is_not_there_and_a_facet_nobody_declared_are_errors(talk: Talk, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_people(tmp_path / "none.jsonl")
+    with pytest.raises(ConfigError, match="is not facet=value"):
+        weighed(talk.store, IntegritySection(weigh=True, targets={"north": 1.0}))
     with pytest.raises(ConfigError, match="'region'"):
-        weighed(talk.store, IntegritySection(weigh=True, targets={"region": {"north": 1.0}}))
+        weighed(talk.store, IntegritySection(weigh=True, targets={"region=north": 1.0}))

@@ -74,7 +74,7 @@ def _equal(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
 
 
 def _firsts(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return rows[edges[:, 0] == edges[:, 1]]
+    return np.asarray(rows[edges[:, 0] == edges[:, 1]])
 
 
 def _by_words(rows: np.ndarray, words: Sequence[Sequence[str]], threshold: float) -> np.ndarray:
@@ -113,7 +113,7 @@ def _by_meaning(rows: np.ndarray, vectors_ND: np.ndarray, threshold: float) -> n
 
 
 def _neighbours(key_N: np.ndarray, reach: int = 4) -> np.ndarray:
-    """Pair each row with the next few of the same key: of alike rows all are linked in the end, and no bucket explodes."""
+    """Pair each row with the next few of the same key: alike rows are all linked in the end, and no bucket explodes."""
     order_N = np.argsort(key_N, kind="stable")
     sorted_N = key_N[order_N]
     found = []

@@ -70,15 +70,16 @@ def weighed(store: Store, settings: IntegritySection, embed: Embed | None = None
     if not said:
         return None
     people = read_people(Path(settings.people)) if settings.people else People({}, 0, ())
-    if odd := sorted(set(settings.targets) - set(people.facets)):
+    targets = settings.by_facet()
+    if odd := sorted(set(targets) - set(people.facets)):
         raise ConfigError(
             f"[integrity] targets names '{odd[0]}', which nobody declared.", "add it to [integrity] people"
         )
-    columns = _columns(store, said, people, tuple(settings.targets))
+    columns = _columns(store, said, people, tuple(targets))
     vectors_ND = None
     if settings.meaning and embed is not None:
         vectors_ND = np.array(embed([text or "-" for text in columns.text]), dtype=np.float32)
-    found = integrity(columns, settings.targets, vectors_ND=vectors_ND, same_meaning=settings.meaning or None)
+    found = integrity(columns, targets, vectors_ND=vectors_ND, same_meaning=settings.meaning or None)
     return Weighed(tuple(one.id for one in said), found, people)
 
 
