@@ -10,6 +10,7 @@
     │   └── TrackerError   MLflow or a peer of it failed
     └── Refused            we will not do this, and say why
         ├── NotFound       the record that was named does not exist
+        ├── BiasFound      a training set treats some worse than others, and the settings forbid that
         ├── ChampionChanged  somebody else deployed in between: nothing was written
         └── UntrustedJudge a judge that was not measured, or failed, may advise but not label or gate
 
@@ -71,6 +72,10 @@ class Refused(SharpenError):  # noqa: N818 - a decision, not a fault
 
 class NotFound(Refused):
     """The record that was named does not exist."""
+
+
+class BiasFound(Refused):
+    """A training set shows signs of bias, and `[curation] bias` says to hold then."""
 
 
 class ChampionChanged(Refused):

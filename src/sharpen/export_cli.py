@@ -22,7 +22,7 @@ def export(
         str,
         typer.Option(
             help="a version: safetensors (merged), gguf (merged) or gguf-adapter; "
-            "a snapshot: hf, trl-sft, trl-dpo, trl-kto or croissant"
+            "a snapshot: hf, trl-sft, trl-dpo, trl-kto, croissant or datasheet"
         ),
     ] = "",
     out: Annotated[Path | None, typer.Option(help="where to; in `home`/exports if left open")] = None,

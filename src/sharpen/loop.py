@@ -17,13 +17,15 @@ from functools import cached_property, partial
 from sharpen.court import Court
 from sharpen.critique.flow import critique
 from sharpen.curation.emphasis import emphasised
+from sharpen.curation.features import described
 from sharpen.curation.snapshot import build_snapshot, to_rows
-from sharpen.errors import ChampionChanged, ConfigError, Refused
+from sharpen.errors import BiasFound, ChampionChanged, ConfigError, Refused
 from sharpen.evaluation.arms import CHALLENGER, CHAMPION, IN_CONTEXT
 from sharpen.ledger import Facts, Ledger, Step
 from sharpen.memory.context import Context
 from sharpen.memory.keep import keep_critiques, keep_feedback, keep_promoted
 from sharpen.memory.vectors import embedder_of
+from sharpen.models.engine import Engine
 from sharpen.promotion.gate import hold
 from sharpen.promotion.plan import plan_of
 from sharpen.promotion.registry import enter
@@ -93,19 +95,27 @@ class Loop(Court):
     def _curate(self, facts: Facts) -> Facts:
         """Build the training set from corrections, verified answers and revisions."""
         settings = self.config.mining
-        snapshot = build_snapshot(
-            self.store,
-            settings,
-            facts["cycle_id"],
-            self.held_out(),
-            self.config.seed,
-            embedding=lambda: embedder_of(self.config),
-            folder=self.config.home / "curation",
-            emphasise=partial(emphasised, self.config, self.store),
-        )
+        try:
+            snapshot = build_snapshot(
+                self.store,
+                settings,
+                facts["cycle_id"],
+                self.held_out(),
+                self.config.seed,
+                embedding=lambda: embedder_of(self.config),
+                folder=self.config.home / "curation",
+                emphasise=partial(emphasised, self.config, self.store),
+                describe=partial(described, self.config, bare=self._bare),
+            )
+        except BiasFound as found:
+            return {"snapshot_id": None, "hold": found.what}
         if snapshot is None:
             return {"snapshot_id": None, "hold": f"there are fewer than {settings.min_examples} examples to learn from"}
         return {"snapshot_id": snapshot.id}
+
+    def _bare(self) -> tuple[Engine, str]:
+        """Return the engine, ready to answer as the bare base, and that version's id."""
+        return self.engine, self.ready(self.base_version.id).id
 
     def _train(self, facts: Facts) -> Facts:
         """Turn the training set into an adapter on the frozen base. What the gate will ask is declared before."""

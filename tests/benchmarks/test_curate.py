@@ -9,7 +9,7 @@ from sharpen.errors import ConfigError
 
 
 def test_the_benchmark_of_curation_tells_time_memory_and_growth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curate, "_embedding_s", lambda seed: 0.0)  # a model of its own, measured elsewhere
+    monkeypatch.setattr(curate, "_features", lambda seed: {})  # a model of its own, measured elsewhere
     figures: Any = curate.measure(sizes=(200, 400), processes=1)
     small, large = figures["runs"]
     assert (small["exchanges"], large["exchanges"]) == (200, 400)

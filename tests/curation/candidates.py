@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpen.curation.candidate import Candidate, asked_words
+from sharpen.curation.candidate import Candidate
 from sharpen.curation.choose import by_strength
 from sharpen.curation.filters.duplicates import Keys, repeated
 from sharpen.records import Origin
@@ -34,6 +34,6 @@ def candidate(
 def near_duplicates(rows: Sequence[Candidate], threshold: float) -> tuple[list[Candidate], int]:
     """Return what stays, in its order, and how many went."""
     order = by_strength([one.origin for one in rows], range(len(rows)))
-    same, alike = repeated(Keys.of(rows, threshold), order, threshold, lambda i: asked_words(rows[i].prompt))
+    same, alike = repeated(Keys.of(rows), order, threshold)
     stays = (same < 0) & (alike < 0)
     return [rows[i] for i in np.flatnonzero(stays).tolist()], int((~stays).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from sharpen.config import Config, parse
-from sharpen.curation.emphasis import emphasised
+from sharpen.curation.bundle import read_bundle
+from sharpen.curation.emphasis import by_factor, emphasised
 from sharpen.curation.snapshot import build_snapshot, to_rows
-from sharpen.errors import ConfigError
+from sharpen.errors import ConfigError, Refused
 from sharpen.memory.facts import valid
 from sharpen.memory.keep import keep_feedback
 from sharpen.memory.knowledge import Knowledge
@@ -116,3 +118,29 @@ def test_the_trainer_is_told_to_keep_the_order(order: str, kept: bool, tmp_path:
     assert recipe.in_order is kept
     job = Job(base=tmp_path, base_digest="x", rows=tmp_path, adapters=tmp_path, recipe=recipe)
     assert arguments(job, str(tmp_path), 4)["train_sampling_strategy"] == ("sequential" if kept else "random")
+
+
+def test_weights_from_elsewhere_multiply_what_the_examples_have(corrected: Any, tmp_path: Path) -> None:
+    def weigh(examples: Sequence[Example]) -> list[float]:
+        return [0.5 if one.chosen == "shipping" else 2.0 for one in examples]
+
+    settings = config(tmp_path, snapshots=str(tmp_path / "sets"))
+    snapshot = build_snapshot(
+        corrected.store, settings.curation, "c1", (), 0, emphasise=lambda made: by_factor(made, weigh(made))
+    )
+    assert snapshot is not None
+    rows = to_rows(corrected.store, snapshot)
+    assert {(row["chosen"], row["weight"]) for row in rows} == {("shipping", 0.5), ("account", 2.0), ("stock", 2.0)}
+    _, table = read_bundle(str(tmp_path / "sets"), snapshot.id)
+    assert table["weight"].to_pylist() == [row["weight"] for row in rows], "files and store say the same"
+    plain = build_snapshot(corrected.store, config(tmp_path).curation, "c2", (), 0)
+    assert plain is not None
+    assert plain.id != snapshot.id, "weights are part of what is learned"
+
+
+@pytest.mark.parametrize("told", [[1.0], [1.0] * 5 + [0.0], [1.0] * 5 + [float("nan")]])
+def test_weights_that_are_none_are_refused(corrected: Any, tmp_path: Path, told: list[float]) -> None:
+    with pytest.raises(Refused, match="6 examples were given"):
+        build_snapshot(
+            corrected.store, config(tmp_path).curation, "c1", (), 0, emphasise=lambda made: by_factor(made, told)
+        )

@@ -6,7 +6,7 @@ who reads them.
 
 What is timed: reading the store, mining, exact and MinHash duplicates, contamination against 500 held-out cases, the
 patterns of personal data, secrets and injections, a cap per source, weights, and writing. Filling the store is not.
-Embeddings are measured on a sample of their own, per 1,000 questions: at this size nobody embeds everything.
+Features are measured on a sample of their own, and told per 1,000 examples: at this size nobody asks a model of each.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ import sqlalchemy as sa
 from sharpen.benchmarks import machine
 from sharpen.config import Config, CurationSection
 from sharpen.curation.bundle import write_bundle
+from sharpen.curation.candidate import Candidate
+from sharpen.curation.features import described
 from sharpen.curation.plan import Plan
 from sharpen.curation.selection import sharded
-from sharpen.memory.vectors import embedder_of
 from sharpen.records import Case, Feedback, Message, Record, Trace
 from sharpen.store import PAYLOADS, TABLES, Store
 
@@ -39,7 +40,7 @@ PROMISE_S, PROMISE_BYTES, PROMISE_GROWTH = 600.0, 6 << 30, 1.3
 PROCESSES = 2
 _AT_ONCE = 10_000
 _AT = "2026-01-01T00:00:00Z"
-_WORDS, _CASES, _SOURCES, _SAMPLE = 30_000, 500, 5_000, 200
+_WORDS, _CASES, _SOURCES, _SAMPLE = 30_000, 500, 5_000, 100
 _SETTINGS: dict[str, Any] = {"engine": f"local:{PROCESSES}", "source_cap": 500, "hard_weight": 2.0, "ratings": True}
 
 
@@ -57,8 +58,8 @@ def measure(sizes: tuple[int, ...] = SIZES, seed: int = 0, processes: int = PROC
         "growth": round(each[-1] / each[0], 3),
         "growth_of_processor_time": round(used[-1] / used[0], 3),
         "promised_growth": PROMISE_GROWTH,
-        "embedding_seconds_per_1000": _embedding_s(seed),
-        "embedded_sample": _SAMPLE,
+        "features": _features(seed),
+        "feature_sample": _SAMPLE,
         "runs": runs,
         "machine": machine("rensa", "pyarrow", "numpy"),
     }
@@ -194,12 +195,28 @@ def _held_out(seed: int) -> list[Case]:
     return cases
 
 
-def _embedding_s(seed: int) -> float:
+def _features(seed: int) -> dict[str, dict[str, float]]:
+    """Measure a small sample by every feature, by the models of the default configuration; return what each cost."""
+    from sharpen.models.transformers_engine import TransformersEngine
+
     chance = random.Random(seed)  # noqa: S311 - nothing secret
-    texts = [f"question {chance.random()} about my order number {i} and its delivery" for i in range(_SAMPLE)]
+    settings = CurationSection(features=["length", "quality", "perplexity", "cluster"], feature_sample=_SAMPLE)
+    rows = [
+        Candidate(
+            place,
+            json.dumps([["user", f"Where is my order number {chance.randrange(10**6)}, and who brings it?"]]),
+            "It left our store on Monday and is on its way to you; the carrier will call you before it comes.",
+            None,
+            "correction",
+            (f"trc_{place}",),
+        )
+        for place in range(_SAMPLE)
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        embedder = embedder_of(Config(home=Path(folder)))
-        embedder.embed_documents(texts[:2])
-        started = time.perf_counter()
-        embedder.embed_documents(texts[2:])
-        return round((time.perf_counter() - started) / (_SAMPLE - 2) * 1000, 2)
+        config = Config(home=Path(folder), curation=settings)
+        engine = TransformersEngine.open(config)
+        try:
+            engine.load("ver_0", None)
+            return described(config, rows, bare=lambda: (engine, "ver_0")).costs
+        finally:
+            engine.close()

@@ -162,7 +162,7 @@ def _dropped(rows: list[Candidate], cases: list[Case]) -> defaultdict[str, set[s
     for name, judge in LOCAL.items():
         reasons = judge(rows, plan)
         dropped[name] |= {one.evidence[0] for one, why in zip(rows, reasons, strict=True) if why is not None}
-    keys = Keys.of(rows, plan.settings.near_duplicate)
+    keys = Keys.of(rows)
     for one in choose(rows, keys, by_strength([row.origin for row in rows], [row.place for row in rows]), plan).dropped:
         dropped[one.filter].add(one.id)
     return dropped

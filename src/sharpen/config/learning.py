@@ -90,6 +90,13 @@ class MemorySection(Section):
     )
 
 
+Feature = Literal["length", "quality", "perplexity", "cluster"]
+
+
+def _features() -> list[Feature]:
+    return ["length", "quality"]  # those that need no model
+
+
 class CurationSection(Section):
     """What becomes a training example."""
 
@@ -144,6 +151,32 @@ class CurationSection(Section):
     snapshots: str = Field(
         default="", description="folder or fsspec address that snapshots are also written to, as Parquet; empty: none"
     )
+    bias: Literal["off", "report", "hold"] = Field(
+        default="report",
+        description="signs of bias: not looked for, on the datasheet, or the cycle holds when there are any",
+    )
+    bias_sample: int = Field(default=5_000, ge=1, description="exchanges, and examples, that are looked at for it")
+    groups: str = Field(
+        default="",
+        description="module:attr of a function: source ids -> {id: {axis: declared group}}; empty: none",
+    )
+    mentions: dict[str, list[str]] = Field(
+        default_factory=lambda: {
+            "women": ["she", "her", "hers", "woman", "women", "girl", "girls", "mother", "wife", "daughter", "sister"],
+            "men": ["he", "him", "his", "man", "men", "boy", "boys", "father", "husband", "son", "brother"],
+        },
+        description="words that name a group in a question; answers to it are compared with all others",
+    )
+    tone: str = Field(
+        default="", description="module:attr of a function that scores texts, -1 to 1: sentiment or regard; empty: off"
+    )
+    features: list[Feature] = Field(
+        default_factory=_features,
+        description="what is measured of a sample of the examples; perplexity asks the base, cluster the embedder",
+    )
+    feature_sample: int = Field(default=1_000, ge=1, description="examples that are measured; the same ones each time")
+    licence: str = Field(default="", description="of the evidence, an SPDX id or an address, for the datasheet")
+    consent: str = Field(default="", description="how people agreed that their words are learned, for the datasheet")
     min_examples: int = Field(default=8, ge=1, description="fewer than this, and the cycle holds without training")
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from sharpen.curation.candidate import Candidate, content_digest, turns
+from sharpen.curation.features import Features
 from sharpen.curation.plan import Plan
 from sharpen.curation.selection import Selection
 from sharpen.errors import ConfigError, Refused, StoreError
@@ -27,7 +28,15 @@ ROWS_PER_FILE = 100_000  # chosen: files of about 100 MB
 _FORMAT = 1
 
 
-def write_bundle(address: str, name: str, selection: Selection, plan: Plan) -> dict[str, Any]:
+def write_bundle(
+    address: str,
+    name: str,
+    selection: Selection,
+    plan: Plan,
+    *,
+    datasheet: Mapping[str, Any] | None = None,
+    features: Features | None = None,
+) -> dict[str, Any]:
     """Write a snapshot to `address`/`name` and return its manifest; one that is there is verified, not written.
 
     Raises: Refused when another snapshot has that name; StoreError when the place refuses; MissingExtra.
@@ -55,8 +64,12 @@ def write_bundle(address: str, name: str, selection: Selection, plan: Plan) -> d
         "code": version("sharpen"),
         "seed": plan.seed,
         "config": plan.settings.model_dump(mode="json"),
+        "datasheet": dict(datasheet or {}),
         "held_out": hashlib.sha256(json.dumps(plan.held_out).encode()).hexdigest(),
     }
+    if features is not None:
+        told = part("pyarrow").table({"place": features.places} | features.columns)
+        manifest["features"] = {"file": place.put("features", told), "costs": features.costs}
     there = place.manifest()
     if there is None:
         place.write(MANIFEST, json.dumps(manifest, sort_keys=True, indent=1).encode())
@@ -88,6 +101,13 @@ def read_dropped(address: str, name: str) -> list[tuple[str, str, str]]:
         raise ConfigError(f"There is no snapshot in {place}.", "is it where [curation] snapshots says?")
     columns = place.table(manifest["dropped_file"]).to_pydict()
     return list(zip(columns["id"], columns["filter"], columns["reason"], strict=True))
+
+
+def read_features(address: str, name: str) -> Any:
+    """Return a snapshot's features as one Arrow table, verified; None where none were measured."""
+    place = Place(address, name)
+    manifest = place.manifest() or {}
+    return place.table(manifest["features"]["file"]) if "features" in manifest else None
 
 
 def rows_of(table: Any) -> Iterator[dict[str, Any]]:

@@ -10,8 +10,9 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from sharpen.memory.words import words
 from sharpen.records import Origin
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # made once: json.dumps makes one for each call
 
 
 class Candidate(NamedTuple):
@@ -64,16 +65,11 @@ def conversation(prompt: str) -> str:
     return "\n".join(content for role, content in turns(prompt) if role != "system")
 
 
-def asked_words(prompt: str) -> list[str]:
-    """Return the words of the question, in order."""
-    return words(asked(prompt))
-
-
 def learned(one: Candidate) -> str:
     """Return what is learned from a candidate, as canonical JSON: this sets its place in training."""
     said = [{"content": content, "role": role} for role, content in turns(one.prompt)]
     told = {"chosen": one.chosen, "messages": said, "rejected": one.rejected, "weight": one.weight}
-    return json.dumps(told, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(told)
 
 
 def place_in_training(one: Candidate, seed: int) -> str:

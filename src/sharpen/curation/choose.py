@@ -13,7 +13,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from sharpen.curation.candidate import Candidate, asked_words
+from sharpen.curation.candidate import Candidate
 from sharpen.curation.filters import WHOLE
 from sharpen.curation.filters.duplicates import Keys, repeated
 from sharpen.curation.filters.labels import label_errors
@@ -76,7 +76,7 @@ def choose(
     """
     settings = plan.settings
     dropped: list[Dropped] = []
-    same_N, alike_N = repeated(keys, order, settings.near_duplicate, lambda i: asked_words(rows[i].prompt))
+    same_N, alike_N = repeated(keys, order, settings.near_duplicate)
     for name, twin_N in (("duplicate", same_N), ("near_duplicate", alike_N)):
         for place in np.flatnonzero(twin_N >= 0).tolist():
             dropped.append(Dropped(rows[place].evidence[0], name, f"as {rows[int(twin_N[place])].evidence[0]}"))

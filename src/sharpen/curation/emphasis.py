@@ -6,10 +6,11 @@ are trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from sharpen.config import Config
-from sharpen.errors import ConfigError
+from sharpen.errors import ConfigError, Refused
 from sharpen.fairness.feedback import LEAST, Weighed, weighed
 from sharpen.memory.curriculum import curriculum
 from sharpen.memory.failures import failure_weights, failures, patterns
@@ -24,11 +25,12 @@ _DIGITS = 4  # chosen: of a weight; finer differences change no training
 def emphasised(config: Config, store: Store, examples: list[Example]) -> list[Example]:
     """Weight by `[integrity]` and `[curation] failure_weight`, order by `[curation] order`; by default nothing changes.
 
-    Raises: ConfigError where a curriculum is asked for and no knowledge is kept; MissingExtra; StoreError.
+    Raises: ConfigError where a curriculum is asked for and no knowledge is kept; Refused when a weight is none;
+    MissingExtra; StoreError.
     """
     settings = config.curation
     if config.integrity.weigh and (feedback := by_integrity(config, store)) is not None:
-        examples = [_times(one, feedback.factor(one.evidence)) for one in examples]
+        examples = by_factor(examples, [feedback.factor(one.evidence) for one in examples])
     if settings.failure_weight > 1:
         examples = weighted(examples, past_weights(config, store))
     if settings.order == "curriculum":
@@ -52,6 +54,16 @@ def past_weights(config: Config, store: Store) -> Mapping[str, float]:
 def weighted(examples: list[Example], weights: Mapping[str, float]) -> list[Example]:
     """Multiply each example's weight by that of the worst failure it rests on; the weight is part of its name."""
     return [_times(one, max((weights.get(name, 1.0) for name in one.evidence), default=1.0)) for one in examples]
+
+
+def by_factor(examples: list[Example], factors: Sequence[float]) -> list[Example]:
+    """Multiply each example's weight by its factor. Raises: Refused when there is not one number over 0 for each."""
+    if len(factors) != len(examples) or not all(math.isfinite(one) and one > 0 for one in factors):
+        raise Refused(
+            f"{len(examples)} examples were given {len(factors)} weights, not one number over 0 for each.",
+            "an example that must not count is dropped by a filter, not by its weight",
+        )
+    return [_times(one, float(factor)) for one, factor in zip(examples, factors, strict=True)]
 
 
 def _times(one: Example, factor: float) -> Example:

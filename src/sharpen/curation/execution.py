@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -112,6 +113,8 @@ def _dask(work: str, tasks: Sequence[str], address: str) -> list[str]:
 
 
 def _spark(work: str, tasks: Sequence[str], address: str) -> list[str]:
+    if not address:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers are whatever `python3` is on the path
     builder = part("pyspark.sql").SparkSession.builder.appName("sharpen-curate")
     # The last figure of a local master is how often a task may fail: one worker's death must not end the run.
     builder = builder.master(address or f"local[{_WORKERS},{_ATTEMPTS}]").config("spark.ui.enabled", "false")

@@ -6,18 +6,19 @@ In: a snapshot's files. Out: files in a folder. Must not know the store, or how 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sharpen.curation.bundle import MANIFEST, read_bundle, rows_of
+from sharpen.curation.datasheet import OPEN, as_text
 from sharpen.durable import write_text
 from sharpen.errors import ConfigError
 from sharpen.plugins import part
 
-KINDS = ("hf", "trl-sft", "trl-dpo", "trl-kto", "croissant")
+KINDS = ("hf", "trl-sft", "trl-dpo", "trl-kto", "croissant", "datasheet")
+_ENDINGS = {"croissant": "croissant.json", "datasheet": "datasheet.md"}
 # JSON-LD context of Croissant 1.1. Source: mlcommons.org/croissant/1.1, as mlcroissant writes it.
-_LICENCE = "https://creativecommons.org/publicdomain/mark/1.0/"
 _FIELDS = dict.fromkeys(("chosen", "rejected", "reference", "origin"), "sc:Text")
 _FIELDS |= dict.fromkeys(("weight", "margin"), "sc:Float")
 
@@ -32,9 +33,13 @@ def export(address: str, name: str, kind: str, target: Path) -> Path:
         folder = target / name
         part("datasets").Dataset(table).save_to_disk(str(folder))
         return folder
-    path = target / (f"{name}.croissant.json" if kind == "croissant" else f"{name}.{kind}.jsonl")
+    path = target / f"{name}.{_ENDINGS.get(kind, f'{kind}.jsonl')}"
     if kind == "croissant":
         write_text(path, json.dumps(croissant(manifest), indent=1))
+    elif kind == "datasheet":
+        if "bias" not in manifest.get("datasheet", {}):
+            raise ConfigError(f"Snapshot '{name}' has no datasheet: [curation] bias was off.", 'bias = "report"')
+        write_text(path, as_text(manifest["datasheet"]))
     else:
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in trl_rows(rows_of(table), kind)))
     return path
@@ -95,6 +100,7 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
         }
         for name, told in _FIELDS.items()
     ]
+    page = manifest.get("datasheet") or {}
     counts = ", ".join(f"{count} {origin}" for origin, count in sorted(manifest["counts"].items()))
     return {
         "@context": _context(),
@@ -103,12 +109,30 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
         "description": f"Training examples mined from recorded exchanges: {counts}. {MANIFEST} says what was dropped.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "citeAs": manifest["snapshot"],
-        "license": _LICENCE,
+        "license": page.get("licence", OPEN),
         "url": f"urn:sharpen:{manifest['snapshot']}",
         "version": "1.0.0",
         "datePublished": "1970-01-01",
         "distribution": files,
+        **_responsible(page),
         "recordSet": [{"@type": "cr:RecordSet", "@id": "examples", "name": "examples", "field": fields}],
+    }
+
+
+def _responsible(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the datasheet says, in the terms of Croissant's RAI vocabulary. Source: Croissant RAI 1.0."""
+    if "bias" not in page:
+        return {}
+    dropped = ", ".join(f"{name} {count}" for name, count in page["filters"].items()) or "nothing"
+    make_up = "; ".join(f"{axis}: {told}" for axis, told in page["make_up"].items()) or "no source declared a group"
+    marks = [f"words that mark answers to {who}: {', '.join(own)}" for who, own in page["bias"]["marker_terms"].items()]
+    return {
+        "rai:dataCollection": "Recorded exchanges of a deployed model, and what people and verifiers said of them.",
+        "rai:dataPreprocessingProtocol": [f"dropped by filters: {dropped}"],
+        "rai:dataBiases": [*page["bias"]["sentences"], *marks] or ["no check found any"],
+        "rai:dataLimitations": [f"not looked at: {gap}" for gap in page["bias"]["not_looked_at"]],
+        "rai:annotatorDemographics": [f"people: {page['people']}; {make_up}"],
+        "rai:personalSensitiveInformation": [f"consent: {page['consent']}"],
     }
 
 

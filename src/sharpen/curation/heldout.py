@@ -33,6 +33,7 @@ class HeldOut:
         for run in kept:
             rarest = min(range(len(run)), key=lambda at: (seen[run[at]], run[at]))
             self._runs[run[rarest]].append((rarest, run))
+        self._rarest = frozenset(self._runs)
 
     def is_like(self, text: Sequence[str], threshold: float) -> bool:
         """Tell whether a text's distinct words are like a case's question by at least `threshold`, 0-1.
@@ -45,8 +46,12 @@ class HeldOut:
             return False
         own = frozenset(text)
         shared = math.ceil(threshold * len(own) - 1e-9)  # less a hair: rounding may only make the search wider
-        prefix = sorted(own, key=lambda word: (self._occurs[word], word))[: len(own) - shared + 1]
-        candidates = {i for word in prefix for i in self._index.get(word, ())}
+        known = self._occurs.keys() & own
+        left = len(own) - shared + 1 - (len(own) - len(known))  # words that no case has are the rarest of all
+        if left <= 0:
+            return False
+        prefix = sorted(known, key=lambda word: (self._occurs[word], word))[:left]
+        candidates = {i for word in prefix for i in self._index[word]}
         return any(jaccard(own, self._cases[i]) >= threshold for i in candidates)
 
     def shares_run(self, text: Sequence[str]) -> str | None:
@@ -54,6 +59,8 @@ class HeldOut:
 
         Runs that many cases share are the template's words, not a question's.
         """
+        if self._rarest.isdisjoint(text):
+            return None
         for at, word in enumerate(text):
             for offset, run in self._runs.get(word, ()):
                 start = at - offset

@@ -66,7 +66,7 @@ def _here(store: Store, plan: Plan, embedding: Embedding | None) -> Selection:
     sifted = sift(evidence(store), plan)
     rows, settings = sifted.kept, plan.settings
     order = by_strength([one.origin for one in rows], [one.place for one in rows])
-    chosen = choose(rows, Keys.of(rows, settings.near_duplicate), order, plan, embedding)
+    chosen = choose(rows, Keys.of(rows), order, plan, embedding)
     key = {
         place: (level(rows[place], settings.order), place_in_training(rows[place], plan.seed), rows[place].place)
         for place in chosen.kept

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from sharpen.curation.candidate import Candidate, level, place_in_training
 from sharpen.curation.filters.duplicates import Keys
+from sharpen.curation.filters.wordsets import WordSets
 from sharpen.curation.mining.evidence import Raw, grouped, prompt_of
 from sharpen.curation.plan import Plan
 from sharpen.curation.sift import Dropped, sift
@@ -89,7 +90,7 @@ def sift_task(task: str) -> str:
     if mark.is_file():
         return mark.read_text(encoding="utf-8")
     found = sift(grouped(*_raw(folder / f"evidence-{shard:04d}.parquet")), plan)
-    keys = Keys.of(found.kept, plan.settings.near_duplicate)
+    keys = Keys.of(found.kept)
     _write(folder / f"kept-{name}.parquet", _kept_table(found.kept, keys, plan))
     drops = {column: [getattr(one, column) for one in found.dropped] for column in Dropped._fields}
     schema = part("pyarrow").schema([(column, part("pyarrow").string()) for column in Dropped._fields])
@@ -105,11 +106,8 @@ def gather(folder: Path, shards: int, plan: Plan) -> Sieved:
     names = [f"{plan.digest}-{shard:04d}" for shard in range(shards)]
     table = pa.concat_tables([parquet.read_table(folder / f"kept-{name}.parquet") for name in names])
     drops = pa.concat_tables([parquet.read_table(folder / f"dropped-{name}.parquet") for name in names])
-    bands = table["bands"].combine_chunks()
-    width = bands.type.list_size
-    keys = Keys(
-        table["group"].to_numpy(), table["words"].to_numpy(), bands.flatten().to_numpy().reshape(len(table), width)
-    )
+    words = table["words"].combine_chunks()
+    keys = Keys(table["said"].to_numpy(), WordSets(words.flatten().to_numpy(), words.offsets.to_numpy()))
     origins, places, drawn = (table[name].to_pylist() for name in ("origin", "place", "drawn"))
     levels = table["level"].to_pylist()
     rows = _Rows(table.select(list(Candidate._fields)).combine_chunks())
@@ -144,8 +142,8 @@ def _kept_table(kept: Sequence[Candidate], keys: Keys, plan: Plan) -> Any:
     columns = {
         name: pa.array([getattr(one, name) for one in kept], type=kinds.get(name, text)) for name in Candidate._fields
     }
-    bands = pa.FixedSizeListArray.from_arrays(pa.array(keys.bands.ravel()), keys.bands.shape[1])
-    columns |= {"group": pa.array(keys.groups), "words": pa.array(keys.words), "bands": bands}
+    words = pa.LargeListArray.from_arrays(pa.array(keys.words.offsets), pa.array(keys.words.hashes))
+    columns |= {"said": pa.array(keys.said), "words": words}
     columns["drawn"] = pa.array([place_in_training(one, plan.seed) for one in kept], type=pa.string())
     columns["level"] = pa.array([level(one, plan.settings.order) for one in kept], type=pa.float64())
     return pa.table(columns)

@@ -18,6 +18,9 @@ from sharpen.config import CurationSection
 from sharpen.curation.bundle import write_bundle
 from sharpen.curation.candidate import Candidate, turns
 from sharpen.curation.choose import Embedding
+from sharpen.curation.datasheet import datasheet, judge
+from sharpen.curation.features import Features
+from sharpen.curation.mining.evidence import sampled
 from sharpen.curation.mining.find import Find
 from sharpen.curation.plan import Plan
 from sharpen.curation.selection import Selection, select
@@ -40,6 +43,7 @@ def build_snapshot(
     embedding: Embedding | None = None,
     folder: Path | None = None,
     emphasise: Callable[[list[Example]], list[Example]] = list,
+    describe: Callable[[Sequence[Candidate]], Features] | None = None,
 ) -> Snapshot | None:
     """Mine, filter, order and write the training set; None where there are fewer than `settings.min_examples`.
 
@@ -47,7 +51,9 @@ def build_snapshot(
     returned as it stands, and nothing is written. `shuffled_labels` permutes the answers among the prompts: a negative
     control, which must not train into anything better. `embedding` opens the embedder that `[curation] meaning` asks;
     `folder` is where an engine other than the local one keeps its shards. `emphasise` may weight the chosen examples
-    and order them anew.
+    and order them anew; `describe` measures what is left, for the datasheet and the files.
+
+    Raises: BiasFound where `settings.bias` is 'hold' and there are signs of it.
     """
     plan = Plan.of(settings, held_out, seed, [version.id for version in store.find(ModelVersion)])
     selection = select(store, plan, embedding=embedding, folder=folder)
@@ -57,8 +63,17 @@ def build_snapshot(
     if shuffled_labels:
         examples = _shuffle_labels(examples, seed)
     digest = content_hash((shuffled_labels, [_row(one) for one in examples]))
-    if settings.snapshots and not shuffled_labels:
-        write_bundle(settings.snapshots, f"snp_{digest}", _as_emphasised(selection, examples), plan)
+    page: dict[str, Any] = {}
+    if not shuffled_labels:
+        chosen, features = _as_emphasised(selection, examples), None
+        if settings.bias != "off":
+            page = datasheet(settings, chosen, sampled(store, settings.bias_sample, seed), seed)
+            judge(page, settings)
+        if describe is not None and settings.features:
+            features = describe(chosen.rows)
+            page["features"] = features.summary()
+        if settings.snapshots:
+            write_bundle(settings.snapshots, f"snp_{digest}", chosen, plan, datasheet=page, features=features)
     earlier = store.find(Snapshot, ids=[f"snp_{digest}"])
     if earlier:
         if not any(map(_erased, _examples(store, earlier[0]))):
@@ -72,6 +87,7 @@ def build_snapshot(
         counts=dict(Counter(one.origin for one in examples)),
         dropped=selection.counts,
         shuffled_labels=shuffled_labels,
+        datasheet=page,
     )
     failpoint("curate.before_write")
     store.append(*examples, snapshot)

@@ -116,6 +116,9 @@ class Snapshot(Record):
     counts: dict[str, int] = Field(description="examples kept, per origin")
     dropped: dict[str, int] = Field(description="examples dropped, per filter")
     shuffled_labels: bool = Field(default=False, description="a negative control: answers permuted among prompts")
+    datasheet: dict[str, Any] = Field(
+        default_factory=dict, description="what it is made of, without persons and small groups; empty: not looked at"
+    )
 
 
 class TrainingRun(Record):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.curation.candidates import candidate, near_duplicates
 
 from sharpen.config import CurationSection
 from sharpen.curation.candidate import Candidate
+from sharpen.curation.filters.alike import flagged, repeats
+from sharpen.curation.filters.duplicates import Keys
 from sharpen.curation.filters.held_out import held_out as overlapping
+from sharpen.curation.filters.wordsets import hashed
 from sharpen.curation.mining.find import STRENGTH
 from sharpen.curation.plan import Plan
 from sharpen.memory.words import jaccard, words
@@ -108,3 +112,49 @@ def test_long_texts_one_word_apart_are_found_among_a_thousand() -> None:
     examples = [example(text) for text in [*long, *twins]]
     kept, dropped = near_duplicates(examples, 0.85)
     assert (kept, dropped) == (examples[:500], 500)
+
+
+def keys_of(texts: list[str]) -> Keys:
+    return Keys.of([example(text) for text in texts])
+
+
+def test_short_questions_of_one_form_cost_no_comparison_with_each_other() -> None:
+    """Most of their words are equal, so that an index would put each beside each: 2,000 would be 2 million pairs."""
+    sums = keys_of([f"What is {i}" for i in range(2000)] + ["is what 7"]).words
+    assert flagged(sums, 0.85).sum() > 1000
+    assert list(repeats(sums, 0.85)) == [(2000, 7)]
+
+
+def test_a_word_said_often_is_one_word() -> None:
+    words = keys_of(["refund refund refund refund refund refund refund refund", "refund", "parcel refund"]).words
+    assert words.sizes.tolist() == [1, 1, 2]
+    assert list(repeats(words, 0.85)) == [(1, 0)]
+
+
+def test_keys_of_parts_are_the_keys_of_the_whole() -> None:
+    """Workers hash parts: what they give must not depend on what else lay in the part."""
+    texts = ["where is my parcel", "my parcel is where", "refund", "a b c d e f g h a b"]
+    whole, parts = keys_of(texts), Keys.joined([keys_of(texts[:1]), keys_of([]), keys_of(texts[1:])])
+    assert whole.said.tolist() == parts.said.tolist()
+    assert whole.words.names().tolist() == parts.words.names().tolist()
+    assert whole.words.take(np.array([3, 0])).names().tolist() == whole.words.names()[[3, 0]].tolist()
+    assert len(set(whole.said.tolist())) == 4
+    assert len(set(whole.words.names().tolist())) == 3  # two questions have the same words in another order
+
+
+def test_half_a_character_is_hashed_as_any_other_word() -> None:
+    words = keys_of(["\ud800", "\ud800", "\udc00", "where is \ud800 my parcel"])
+    assert words.said[0] == words.said[1] != words.said[2]
+    assert near_duplicates([example("\ud800"), example("\ud800"), example("\udc00")], 0.85)[1] == 1
+
+
+def test_each_text_has_the_words_that_a_set_has_however_many_and_long_they_are() -> None:
+    long = ["parcel" * 3, "parcel" * 3 + "s", "parcel" * 30, "parcel" * 30 + "s", "größer", "12345678", "123456789"]
+    texts = [[f"w{i % 97}", *long[: i % 8], "", f"w{i % 89}"] for i in range(5000)]
+    said, sets = hashed(texts, np.zeros(len(texts), np.uint64))
+    assert sets.sizes.tolist() == [len(set(text)) for text in texts]
+    assert len(set(sets.names().tolist())) == len({frozenset(text) for text in texts})
+    assert len(set(said.tolist())) == len({tuple(text) for text in texts})
+    left, right = np.arange(200), np.arange(200) + 97
+    both = [len(set(texts[i]) & set(texts[j])) for i, j in zip(left, right, strict=True)]
+    assert sets.shared(left, right).tolist() == both

@@ -92,7 +92,7 @@ def test_what_is_chosen_says_of_everything_else_why() -> None:
     ]
     plan = Plan.of(CurationSection(source_cap=1), (), 0)
     order = by_strength([one.origin for one in rows], [one.place for one in rows])
-    chosen = choose(rows, Keys.of(rows, 0.85), order, plan)
+    chosen = choose(rows, Keys.of(rows), order, plan)
     assert chosen.kept == [1, 3]
     assert [tuple(one) for one in chosen.dropped] == [
         ("trc_1", "duplicate", "as trc_2"), ("trc_3", "source_cap", "more than 1 from ann"),

@@ -47,12 +47,13 @@ _PHONE = (
     r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w.]\d)"  # (212) 555-0100, 212-555-0100
 )
 _GIVEN_AWAY = r"(?i)\b(?:password|passwd|secret|api[_-]?key|token)\s*[=:]\s*['\"]?(?=\S*\d)[^\s'\"]{8,}"
-# name: one of these must be in the text for the pattern to be tried, the pattern, and its check.
+# name: one of these must be in the text for the pattern to be tried, the pattern, and its check. A pattern that begins
+# with a letter or digit, and looks back from there, is found several times as fast as one that looks back first.
 Patterns = dict[str, tuple[tuple[str, ...], re.Pattern[str], Check]]
 PERSONAL: Patterns = {
     "email": (("@",), re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+\b"), _any),
-    "card": ((), re.compile(r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d.])"), luhn),
-    "iban": ((), re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban),
+    "card": ((), re.compile(r"\d(?<![\d.]\d)[ -]?(?:\d[ -]?){11,17}\d(?![\d.])"), luhn),
+    "iban": ((), re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban),
     "us_ssn": (("-",), re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"), _any),
     "phone": (("+", "(", "-", "."), re.compile(_PHONE), _any),
 }
@@ -84,10 +85,10 @@ _ORDERS = {
 }
 INJECTION = {name: re.compile(pattern) for name, pattern in _ORDERS.items()}
 # One of these is in whatever any of them finds: most texts hold none, and are done.
-_INJECTION = re.compile(
-    r"(?i)ignore|disregard|forget|override|bypass|you are now|act as|pretend|from now on|reveal|print|repeat|show"
-    r"|output|leak|tell me|<\||inst\]|sys>>|instruction|prompt"
-)
+_NEEDLES = (
+    "ignore", "disregard", "forget", "override", "bypass", "you are now", "act as", "pretend", "from now on", "reveal",
+    "print", "repeat", "show", "output", "leak", "tell me", "<|", "inst]", "sys>>", "instruction", "prompt",
+)  # fmt: skip
 
 
 def personal(batch: Sequence[Candidate], plan: Plan) -> Reasons:
@@ -107,8 +108,11 @@ def injection(batch: Sequence[Candidate], plan: Plan) -> Reasons:
     reasons: Reasons = []
     for one in batch:
         text = _text(one, system=False)
-        names = (name for name, pattern in INJECTION.items() if pattern.search(text)) if _INJECTION.search(text) else ()
-        reasons.append(next(iter(names), None))
+        low = text.lower()
+        # Beyond ASCII, letters are equal that lower() keeps apart: there the patterns are asked at once.
+        is_suspect = not text.isascii() or any(needle in low for needle in _NEEDLES)
+        found = (name for name, pattern in INJECTION.items() if pattern.search(text)) if is_suspect else iter(())
+        reasons.append(next(found, None))
     return reasons
 
 
