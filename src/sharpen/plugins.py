@@ -16,6 +16,7 @@ EXTRAS = {
     "langgraph": "loop",
     "langchain_core": "loop",
     "rensa": "loop",
+    "rapidfuzz": "loop",
     "pandas": "curation",
     "fsspec": "curation",
     "semhash": "curation",

@@ -311,5 +311,6 @@ def _erased(kind: type[Record]) -> dict[str, Any]:
         elif "Step" in str(field.annotation):
             blanks[name] = []
         else:
-            blanks[name] = ERASED if field.is_required() or name in kind.blanked else None
+            is_told = field.is_required() or name in kind.blanked
+            blanks[name] = ERASED if is_told else field.get_default()
     return blanks

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -57,6 +58,13 @@ def test_malformed_feedback_is_a_400_and_changes_nothing(served: Any) -> None:
         {"trace_id": trace_id, "rating": 1, "id": "x" * 200},
         {"trace_id": 5, "rating": 1},
         {"trace_id": "x\x00", "rating": 1},
+        {"trace_id": trace_id, "rating": 1, "thumb": "up"},
+        {"trace_id": trace_id, "thumb": "sideways"},
+        {"trace_id": trace_id, "verified": 1},
+        {"trace_id": trace_id, "signal": "slept"},
+        {"trace_id": trace_id, "rating": 1, "groups": ["age=18-25"]},
+        {"ranking": [trace_id]},
+        {"ranking": [trace_id, 5]},
         [],
     ]:
         response = served.http.post("/v1/feedback", json=body)
@@ -66,3 +74,49 @@ def test_malformed_feedback_is_a_400_and_changes_nothing(served: Any) -> None:
         raw = b'{"trace_id": "%s", "rating": %s}' % (trace_id.encode(), number)
         assert served.http.post("/v1/feedback", content=raw, headers={"content-type": "application/json"}).is_error
     assert served.store.count(Feedback) == served.store.count(Source) == 0
+
+
+def test_every_way_to_say_it_is_kept(served: Any) -> None:
+    first, second = (served.chat(model="sharpen").json()["id"] for _ in range(2))
+
+    def kept(**said: Any) -> Feedback:
+        response = served.http.post("/v1/feedback", json=said)
+        assert response.status_code == 200, response.text
+        return served.store.get(Feedback, response.json()["id"])  # type: ignore[no-any-return]
+
+    assert kept(trace_id=first, thumb="up").rating == 1
+    assert kept(trace_id=first, thumb="down").rating == -1
+    by_program = kept(trace_id=first, verified=False)
+    assert by_program.rating == -1
+    assert served.store.get(Source, by_program.source_id).type == "program"
+    assert kept(ranking=[first, second]).better_than == second
+    assert kept(trace_id=first, signal="copied").signal == "copied"
+    assert kept(trace_id=first, signal="sent", sent="something else").sent == "something else"
+    assert kept(trace_id=first, rating=1, groups=["age=18-25"], consent=True).groups == ("age=18-25",)
+
+
+def test_feedback_may_come_before_the_exchange_that_its_client_named(served: Any) -> None:
+    said = {"exchange": "order-7", "rating": -1, "correction": "hello", "id": "k"}
+    early = served.http.post("/v1/feedback", json=said)
+    assert early.status_code == 200 and early.json()["waits_for_exchange"] is True
+    body = {"messages": [{"role": "user", "content": "hi"}]}
+    answer = served.http.post("/v1/chat/completions", json=body, headers={"x-sharpen-exchange": "order-7"})
+    assert answer.json()["id"] == early.json()["trace_id"]
+    late = served.http.post("/v1/feedback", json=said)
+    assert late.status_code == 200 and "waits_for_exchange" not in late.json()
+    again = served.http.post("/v1/chat/completions", json=body, headers={"x-sharpen-exchange": "order-7"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+    wrong = served.http.post("/v1/chat/completions", json=body, headers={"x-sharpen-exchange": "x" * 129})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "invalid_exchange")
+
+
+def test_many_at_once_are_all_kept(served: Any) -> None:
+    trace_id = served.chat().json()["id"]
+
+    def give(number: int) -> int:
+        body = {"trace_id": trace_id, "rating": 1, "id": f"k{number}"}
+        return int(served.http.post("/v1/feedback", json=body).status_code)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(give, range(200))) == {200}
+    assert served.store.count(Feedback) == 200

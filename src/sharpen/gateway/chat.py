@@ -16,12 +16,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from sharpen.capture.saying import LONGEST_NAME, trace_id_of
 from sharpen.errors import NotFound
 from sharpen.gateway.ask import Ask
 from sharpen.gateway.desk import Desk
 from sharpen.gateway.exchange import Exchange, Outcome, open_exchange
 from sharpen.gateway.faults import Fault
 from sharpen.gateway.limits import read_as
+from sharpen.records import Trace
 
 
 def routes(desk: Desk) -> APIRouter:
@@ -31,7 +33,7 @@ def routes(desk: Desk) -> APIRouter:
     @router.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:
         ask = await read_as(Ask, request)
-        exchange = await _opened(desk, ask, request.headers.get("x-sharpen-session"))
+        exchange = await _opened(desk, ask, request)
         headers = {"x-sharpen-version": exchange.version_id}
         if desk.config.capture.traces:
             headers["x-sharpen-trace"] = exchange.trace_id
@@ -56,15 +58,26 @@ def routes(desk: Desk) -> APIRouter:
     return router
 
 
-async def _opened(desk: Desk, ask: Ask, session: str | None) -> Exchange:
-    request = ask.request(desk.config.gateway.max_reply_tokens)
+async def _opened(desk: Desk, ask: Ask, request: Request) -> Exchange:
+    session, name = request.headers.get("x-sharpen-session"), request.headers.get("x-sharpen-exchange")
+    asked = ask.request(desk.config.gateway.max_reply_tokens)
+    session = ask.session(session)
+    if name is not None:
+        await _check_unused(desk, name)
     try:
-        return await open_exchange(
-            desk, request, model=ask.model, session=ask.session(session), listen=bool(ask.stream)
-        )
+        return await open_exchange(desk, asked, model=ask.model, session=session, listen=bool(ask.stream), name=name)
     except NotFound:
         message = f"There is no model '{ask.model}'. Ask for 'sharpen', or for one of GET /v1/models."
         raise Fault(404, message, code="model_not_found", param="model") from None
+
+
+async def _check_unused(desk: Desk, name: str) -> None:
+    """Refuse a client's name for an exchange that cannot be one, or is taken: before the model is asked."""
+    if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        message = f"x-sharpen-exchange: use 1 to {LONGEST_NAME} printable characters."
+        raise Fault(400, message, code="invalid_exchange")
+    if await desk.off_loop(desk.store.find, Trace, ids=[trace_id_of(name)]):
+        raise Fault(409, f"The exchange '{name}' is there already; give each a name of its own.", code="conflict")
 
 
 async def _cancel_when_gone(request: Request, exchange: Exchange) -> None:

@@ -6,18 +6,24 @@ In: those. Out: the store's answers, without stopping the event loop. Must not k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
+from sharpen.capture.feedback import Recorded, record_sayings
+from sharpen.capture.saying import Saying
+from sharpen.capture.traces import record_traces
 from sharpen.config import Config
+from sharpen.gateway.together import Together
 from sharpen.monitoring.counters import Counters
+from sharpen.records import Trace
 from sharpen.serving.router import Router
 from sharpen.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_MOST_WAITING = 1024  # chosen: about a second's worth; more would be acknowledged too late to be of use
 _POSTGRES_THREADS = 4  # chosen: under the pool's 5 connections; SQLite has one writer at a time anyway
 
 
@@ -33,6 +39,10 @@ class Desk:
             max_workers=1 if store.url.startswith("sqlite") else _POSTGRES_THREADS, thread_name_prefix="sharpen-store"
         )
         self._errands: set[asyncio.Task[Any]] = set()
+        self.sayings: Together[Saying, Recorded] = Together(
+            self._record_sayings, self.errand, most_waiting=_MOST_WAITING
+        )
+        self.traces: Together[Trace, Trace] = Together(self._record_traces, self.errand, most_waiting=_MOST_WAITING)
 
     async def off_loop(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function that may block, on a thread of the store's."""
@@ -45,7 +55,14 @@ class Desk:
         task.add_done_callback(self._errands.discard)
         return task
 
+    async def _record_sayings(self, sayings: Sequence[Saying]) -> Sequence[Recorded | Exception]:
+        return await self.off_loop(record_sayings, self.store, sayings)
+
+    async def _record_traces(self, traces: Sequence[Trace]) -> Sequence[Trace | Exception]:
+        return await self.off_loop(record_traces, self.store, traces)
+
     async def close(self) -> None:
-        """Finish every errand, then end the threads."""
-        await asyncio.gather(*self._errands, return_exceptions=True)
+        """Finish every errand, and what those start, then end the threads."""
+        while self._errands:
+            await asyncio.gather(*self._errands, return_exceptions=True)
         self._threads.shutdown()

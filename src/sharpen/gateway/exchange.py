@@ -10,7 +10,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from sharpen.capture.traces import record_trace
+from sharpen.capture.saying import trace_id_of
+from sharpen.capture.traces import trace_of
 from sharpen.gateway.ask import CHAMPION_NAMES
 from sharpen.gateway.desk import Desk
 from sharpen.gateway.faults import Fault, fault_of
@@ -31,8 +32,9 @@ class Outcome:
 class Exchange:
     """A submitted request. Make one with `open_exchange`."""
 
-    def __init__(self, desk: Desk, request: Request, session: str | None) -> None:
-        self.trace_id = new_id(Trace.prefix)
+    def __init__(self, desk: Desk, request: Request, session: str | None, name: str | None = None) -> None:
+        """`name` is the client's own for it, by which feedback may speak of it before it is there."""
+        self.trace_id = new_id(Trace.prefix) if name is None else trace_id_of(name)
         self.pieces: asyncio.Queue[str | None] = asyncio.Queue()  # None: no more
         self._desk = desk
         self._request = request
@@ -90,23 +92,25 @@ class Exchange:
 
     async def _record(self, generation: Generation) -> Fault | None:
         try:
-            await self._desk.off_loop(
-                record_trace,
-                self._desk.store,
-                messages=self._request.messages,
-                generation=generation,
-                version_id=self.version_id,
-                session=self._session,
-                latency_s=time.perf_counter() - self._began,
-                trace_id=self.trace_id,
+            await self._desk.traces.put(
+                trace_of(
+                    messages=self._request.messages,
+                    generation=generation,
+                    version_id=self.version_id,
+                    session=self._session,
+                    latency_s=time.perf_counter() - self._began,
+                    trace_id=self.trace_id,
+                )
             )
         except Exception as error:
             return fault_of(error)
         return None
 
 
-async def open_exchange(desk: Desk, request: Request, *, model: str, session: str | None, listen: bool) -> Exchange:
+async def open_exchange(
+    desk: Desk, request: Request, *, model: str, session: str | None, listen: bool, name: str | None = None
+) -> Exchange:
     """Submit a request to the version that `model` names. Raises: NotFound, Overloaded, EngineError, StoreError."""
-    exchange = Exchange(desk, request, session)
+    exchange = Exchange(desk, request, session, name)
     await exchange.submit(None if model in CHAMPION_NAMES else model, listen)
     return exchange

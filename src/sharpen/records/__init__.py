@@ -13,7 +13,17 @@ step that runs again after a crash writes the same record again.
 from __future__ import annotations
 
 from sharpen.records.cycle import Cycle, StageTime
-from sharpen.records.exchange import Deployment, Feedback, Memory, MemoryType, Message, ModelVersion, Source, Trace
+from sharpen.records.exchange import (
+    Deployment,
+    Feedback,
+    Memory,
+    MemoryType,
+    Message,
+    ModelVersion,
+    Signal,
+    Source,
+    Trace,
+)
 from sharpen.records.learning import Critique, Example, Issue, Method, Origin, Snapshot, Step, TrainingRun
 from sharpen.records.measuring import Case, Comparison, Decision, Finding, JudgeTrial, Score, Sign, Verdict, Vital
 from sharpen.records.record import Record, Value, content_hash, new_id, now
@@ -40,6 +50,7 @@ __all__ = [
     "Record",
     "Score",
     "Sign",
+    "Signal",
     "Snapshot",
     "Source",
     "StageTime",

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from sharpen.records.record import Record, Value
 
+Signal = Literal["regenerated", "copied", "sent"]
 MemoryType = Literal["example", "contrast", "critique", "reflection", "lesson", "score", "document", "fact"]
 
 
@@ -78,7 +79,7 @@ class Feedback(Record):
 
     prefix: ClassVar[str] = "fbk"
     subject_field: ClassVar[str | None] = "trace_id"
-    payload: ClassVar[frozenset[str]] = frozenset({"correction", "comment"})
+    payload: ClassVar[frozenset[str]] = frozenset({"correction", "comment", "sent", "groups"})
     trace_id: str = Field(description="the Trace it is about")
     rating: float | None = Field(default=None, description="-1 (bad) to 1 (good); None when only a correction came")
     better_than: str | None = Field(
@@ -86,7 +87,14 @@ class Feedback(Record):
     )
     correction: str | None = Field(default=None, description="what the reply should have been")
     comment: str | None = Field(default=None, description="free text")
+    signal: Signal | None = Field(
+        default=None, description="what the user did: asked again, copied the reply, or sent a text on"
+    )
+    sent: str | None = Field(default=None, description="the text that the user sent on")
     source_id: str | None = Field(default=None, description="the Source it came from")
+    groups: tuple[str, ...] = Field(
+        default=(), description="groups that the contributor belongs to and consented to have kept, as axis=group"
+    )
 
 
 class Memory(Record):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from sharpen.curation.mining.signals import meant
 from sharpen.records import Critique, Feedback, Record, Trace
 from sharpen.store import ERASED, PAYLOADS, TABLES, Store
 
@@ -35,6 +36,8 @@ class Said(NamedTuple):
     correction: str | None
     source: str | None
     better_than: str | None
+    signal: str | None = None
+    sent: str | None = None
 
 
 class Thought(NamedTuple):
@@ -153,22 +156,37 @@ def _exchange(
     seq: int, told: dict[str, Any], words: dict[str, Any] | None, said: Sequence[Said], thought: Sequence[Thought]
 ) -> Exchange:
     messages = words["messages"] if words else [{"role": "user", "content": ERASED}]
+    reply = words["reply"] if words else None
     return Exchange(
         seq=seq,
         id=told["id"],
         prompt=prompt_of(messages),
-        reply=words["reply"] if words else None,
+        reply=reply,
         version=told["version_id"],
         failed=told["error"] is not None or told["finish_reason"] == "error",
         erased=any(turn["content"] == ERASED for turn in messages),
-        said=tuple(said),
+        said=tuple(_acted(one, reply) if one.signal else one for one in said),
         thought=tuple(thought),
     )
 
 
 def _said(seq: int, told: dict[str, Any], words: dict[str, Any]) -> tuple[str, Said]:
-    one = Said(seq, told["id"], told["rating"], words.get("correction"), told.get("source_id"), told.get("better_than"))
+    one = Said(
+        seq=seq,
+        id=told["id"],
+        rating=told["rating"],
+        correction=words.get("correction"),
+        source=told.get("source_id"),
+        better_than=told.get("better_than"),
+        signal=told.get("signal"),
+        sent=words.get("sent"),
+    )
     return told["trace_id"], one
+
+
+def _acted(one: Said, reply: str | None) -> Said:
+    rating, correction = meant(one.signal or "", one.sent, reply)
+    return one._replace(rating=rating, correction=correction)
 
 
 def _thought(told: dict[str, Any], words: dict[str, Any]) -> tuple[str, Thought]:
