@@ -79,7 +79,7 @@ def _rate(side: Side) -> float:
 def _cpu_s() -> float:
     own = psutil.Process()
     times = [one.cpu_times() for one in [own, *own.children(recursive=True)]]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def _ours(engine: Engine, wanted: Sequence[Request]) -> Side:
