@@ -248,7 +248,7 @@ class LlamacppEngine:
     def logprobs(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
-        """Return, per prompt and completion, its log-probability, with the end of turn where it has `ended`, in nats."""
+        """Return, per prompt and completion, the log-probability, with the end of turn where it `ended`, in nats."""
         adapter = self._adapter(version_id)
         found = []
         for prompt, texts in zip(prompts, completions, strict=True):
