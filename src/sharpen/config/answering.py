@@ -39,3 +39,10 @@ class CaptureSection(Section):
     """What is kept of an exchange."""
 
     traces: bool = Field(default=True, description="record exchanges; feedback needs them")
+    redact_secrets: bool = Field(
+        default=True, description="take keys, tokens and passwords out of what is kept, before it is written"
+    )
+    redact_personal: bool = Field(
+        default=False,
+        description="also e-mail addresses, phone, card, account and SS numbers; a long number may look like one",
+    )
