@@ -13,11 +13,16 @@ from sharpen.models.engine import Engine
 
 
 def open_engine(config: Config) -> Engine:
-    """Return the engine of `[models] engine`, with no version loaded. Raises: ConfigError, EngineError, MissingExtra."""
+    """Return the engine of `[models] engine`, with no version yet. Raises: ConfigError, EngineError, MissingExtra."""
     if config.models.engine == "llamacpp":
         from sharpen.models.llamacpp_engine import LlamacppEngine
 
         return LlamacppEngine(gguf_of(config.base), weights.resolve(config.base), config.models)
+    if config.models.engine.startswith("openai:"):
+        from sharpen.models.upstream_engine import UpstreamEngine, address_of
+
+        address, model = address_of(config.models.engine)
+        return UpstreamEngine(address, model, weights.resolve(config.base), config.models)
     from sharpen.models.transformers_engine import TransformersEngine
 
     return TransformersEngine.open(config)
