@@ -21,7 +21,7 @@ from sharpen.curation_cli import diff
 from sharpen.curation_cli import explain as tell_of
 from sharpen.errors import ConfigError, SharpenError
 from sharpen.export_cli import export
-from sharpen.fairness_cli import perspectives_app, review_app
+from sharpen.fairness_cli import perspectives_app, reach, review_app, sources
 from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
 from sharpen.rollout_cli import app as rollout_app
@@ -35,6 +35,8 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configur
 app.add_typer(memory_app, name="memory")
 app.add_typer(perspectives_app, name="perspectives")
 app.add_typer(review_app, name="review")
+app.command()(sources)
+app.command()(reach)
 app.add_typer(rollout_app, name="rollout")
 for verb in (monitor, diff, export, judge, report, outside, mark):
     app.command()(verb)

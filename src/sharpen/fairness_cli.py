@@ -122,3 +122,39 @@ def decide(
         store, trace_id=one.trace_id, rating=one.rating, correction=one.correction, source=source, key=one.key
     )
     console.out.print(f"recorded as {said.id}")
+
+
+def sources(
+    version: Annotated[str, typer.Argument(help="a version's id, champion or previous")] = "champion",
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show who said what a version was trained on: rows, and share of the weight."""
+    from sharpen.lineage.exposure import exposure
+    from sharpen.store import Store
+
+    found = exposure(Store.open(load(config).store_url), version)
+    if as_json:
+        console.out.print_json(json.dumps([one._asdict() for one in found]))
+        return
+    for one in found:
+        console.out.print(f"{one.share:7.2%}  {one.rows} rows  {escape(one.source)}", highlight=False)
+
+
+def reach(
+    source: Annotated[str, typer.Argument(help="a source's name or id")],
+    config: ConfigOption = DEFAULT_PATH,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show everything that rests on a source: examples, training sets, versions and what was trained on from them."""
+    from sharpen.lineage.exposure import reach as reached
+    from sharpen.store import Store
+
+    found = reached(Store.open(load(config).store_url), source)
+    if as_json:
+        console.out.print_json(json.dumps(found._asdict()))
+        return
+    for name, ids in list(found._asdict().items())[1:]:
+        console.out.print(
+            f"{name}: {len(ids)} {escape(' '.join(ids[:8]))}{' …' if len(ids) > 8 else ''}", soft_wrap=True
+        )

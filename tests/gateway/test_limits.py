@@ -69,3 +69,15 @@ def test_many_clients_that_hang_up_early_leave_no_one_inside(start: Start) -> No
     for thread in threads:
         thread.join(10)
     assert served.chat().status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body", ['{"messages": %s, "user": "a", "user": "b"}', '{"messages": %s, "x": {"y": 1, "y": 1}}']
+)
+def test_a_field_that_is_given_twice_is_named(start: Start, body: str) -> None:
+    response = start().http.post(
+        "/v1/chat/completions", content=body % '[{"role": "user", "content": "hi"}]', headers=JSON
+    )
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, "duplicate_field")
+    assert error["param"] in ("user", "y")

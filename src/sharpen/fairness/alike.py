@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from hashlib import blake2b
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from sharpen.fairness.codes import coded
-from sharpen.plugins import part
-
 SAME_WORDS = 0.5  # chosen: Jaccard of word pairs; on planted paraphrases by swapped words it finds 0.98 of them
 SAME_MEANING = 0.85  # chosen: cosine; a small sentence encoder gives paraphrases 0.8 to 0.95 and topics 0.3 to 0.7
 SHORTEST = 4  # chosen: words; shorter texts are alike by chance
-PERMUTATIONS = 128  # the estimate's standard error at a Jaccard of 0.5 is sqrt(0.25 / 128) = 0.044
-_ROWS_PER_BAND = 2  # at the threshold one pair in 10^8 shares no band: (1 - 0.5^2)^64
+PERMUTATIONS = 64  # the estimate's standard error at a Jaccard of 0.5 is sqrt(0.25 / 64) = 0.06
+_ROWS_PER_BAND = 2  # at the threshold one pair in 10,000 shares no band: (1 - 0.5^2)^32
+_AT_ONCE = 100_000  # texts that lie in memory as words
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio: spreads bits. Source: Knuth, TAOCP 3, 6.4
 _EXACT = 20_000  # chosen: up to here all cosines are computed, in blocks; beyond, by random hyperplanes
 _BLOCK = 1_024
 _BITS, _TABLES = 12, 64  # at a cosine of 0.85, 12 of 12 signs agree with p = 0.10; one table of 64 does with p = 0.998
@@ -43,19 +42,32 @@ def clusters(
     """Return each row's cluster, (N,): rows are linked when their words or their meanings are alike.
 
     Rows of fewer than SHORTEST words stand alone. `vectors_ND` holds a unit vector per row.
-    Raises: MissingExtra without rensa; ValueError when vectors and texts differ in number.
+    Raises: ValueError when vectors and texts differ in number.
     """
     count = len(texts)
-    words = [_WORD.findall(text.lower()) for text in texts]
-    long_N = np.array([len(text) >= SHORTEST for text in words], dtype=bool)
-    rows = np.flatnonzero(long_N)
-    edges = [_equal(rows, [" ".join(words[row]) for row in rows.tolist()])]
-    first = np.array([], dtype=np.int64) if not len(rows) else _firsts(rows, edges[0])
-    edges.append(_by_words(first, [words[row] for row in first.tolist()], same_words))
+    ids: dict[str, int] = {}
+    seen: dict[bytes, int] = {}
+    same, first, digests = [], [], [np.zeros((0, PERMUTATIONS), dtype=np.uint32)]
+    for begin in range(0, count, _AT_ONCE):
+        fresh = []
+        for row, text in enumerate(texts[begin : begin + _AT_ONCE], begin):
+            words = _WORD.findall(text.lower())
+            if len(words) < SHORTEST:
+                continue
+            twin = seen.setdefault(blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=16).digest(), row)
+            if twin == row:
+                first.append(row)
+                fresh.append(words)
+            else:
+                same.append((twin, row))
+        if fresh:
+            digests.append(_signed(fresh, ids))
+    rows = np.array(first, dtype=np.int64)
+    edges = [np.array(same, dtype=np.int64).reshape(-1, 2), _by_words(rows, np.concatenate(digests), same_words)]
     if vectors_ND is not None:
         if len(vectors_ND) != count:
             raise ValueError(f"{len(vectors_ND)} vectors of {count} texts")
-        edges.append(_by_meaning(first, np.asarray(vectors_ND, dtype=np.float32)[first], same_meaning))
+        edges.append(_by_meaning(rows, np.asarray(vectors_ND, dtype=np.float32)[rows], same_meaning))
     pairs = np.concatenate(edges)
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
@@ -66,33 +78,43 @@ def sizes(cluster_N: np.ndarray) -> np.ndarray:
     return np.asarray(np.bincount(cluster_N)[cluster_N], dtype=np.int64)
 
 
-def _equal(rows: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-    """Link each row to the first one with the same words in the same order."""
-    _, code_M = coded(texts)
-    first_M = np.unique(code_M, return_index=True)[1][code_M] if len(code_M) else code_M
-    return np.stack([rows[first_M], rows], 1) if len(rows) else np.zeros((0, 2), dtype=np.int64)
-
-
-def _firsts(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    return np.asarray(rows[edges[:, 0] == edges[:, 1]])
-
-
-def _by_words(rows: np.ndarray, words: Sequence[Sequence[str]], threshold: float) -> np.ndarray:
+def _by_words(rows: np.ndarray, digest_NP: np.ndarray, threshold: float) -> np.ndarray:
     if len(rows) < 2:
         return np.zeros((0, 2), dtype=np.int64)
-    pairs = [[f"{one} {two}" for one, two in pairwise(text)] for text in words]
-    digests = part("rensa").RMinHash.digests_from_token_sets(pairs, PERMUTATIONS, _SEED)
-    digest_NP = np.array(digests, dtype=np.uint32)
-    keys = (
-        digest_NP[:, at].astype(np.uint64) << np.uint64(32) | digest_NP[:, at + 1].astype(np.uint64)
-        for at in range(0, PERMUTATIONS, _ROWS_PER_BAND)
-    )
     found = []
-    for key_N in keys:
+    for at in range(0, PERMUTATIONS, _ROWS_PER_BAND):
+        key_N = digest_NP[:, at].astype(np.uint64) << np.uint64(32) | digest_NP[:, at + 1].astype(np.uint64)
         near = _neighbours(key_N)
-        alike = (digest_NP[near[:, 0]] == digest_NP[near[:, 1]]).mean(1) >= threshold
-        found.append(near[alike])
-    return np.asarray(rows[np.concatenate(found)])
+        alike_E = np.zeros(len(near), dtype=bool)
+        for start in range(0, len(near), _AT_ONCE):
+            some = near[start : start + _AT_ONCE]
+            alike_E[start : start + _AT_ONCE] = (digest_NP[some[:, 0]] == digest_NP[some[:, 1]]).mean(1) >= threshold
+        found.append(near[alike_E])
+    return np.asarray(rows[np.unique(np.concatenate(found), axis=0)])
+
+
+def _signed(texts: Sequence[Sequence[str]], ids: dict[str, int]) -> np.ndarray:
+    """Return the MinHash of each text's pairs of neighbouring words, (N, PERMUTATIONS); `ids` numbers words as met.
+
+    Hash functions are multiply-shift on 64 bits (Dietzfelbinger et al. 1997).
+    """
+    counts_N = np.array([len(text) - 1 for text in texts], dtype=np.int64)
+    word = np.fromiter((ids.setdefault(one, len(ids)) for text in texts for one in text), dtype=np.uint64)
+    start_N = np.concatenate([[0], np.cumsum(counts_N + 1)[:-1]])
+    is_first = np.ones(len(word), dtype=bool)
+    is_first[start_N + counts_N] = False  # the last word of a text begins no pair
+    place = np.flatnonzero(is_first)
+    digest_NP = np.empty((len(texts), PERMUTATIONS), dtype=np.uint32)
+    random = np.random.default_rng(_SEED)
+    with np.errstate(over="ignore"):
+        pair = (word[place] * _MIX + word[place + 1] + np.uint64(1)) * _MIX
+        pair ^= pair >> np.uint64(31)
+        begin_N = np.concatenate([[0], np.cumsum(counts_N)[:-1]])
+        for at in range(PERMUTATIONS):
+            odd, shift = random.integers(0, 2**63, 2, dtype=np.uint64)
+            hashed = ((pair * (odd * np.uint64(2) + np.uint64(1)) + shift) >> np.uint64(32)).astype(np.uint32)
+            digest_NP[:, at] = np.minimum.reduceat(hashed, begin_N)
+    return digest_NP
 
 
 def _by_meaning(rows: np.ndarray, vectors_ND: np.ndarray, threshold: float) -> np.ndarray:

@@ -65,7 +65,7 @@ def integrity(
 ) -> Integrity:
     """Weigh records: raking x reliability x duplicates x source cap, untrusted sources bounded together.
 
-    Raises: Refused when there are no records, or when targets and facets contradict; MissingExtra without rensa.
+    Raises: Refused when there are no records, or when targets and facets contradict.
     """
     names, source_N = coded(columns.source)
     known_N = ~np.isnan(columns.gold_N)

@@ -6,6 +6,8 @@ In: the raw request. Out: the body, checked, or 400, 408, 413, 415 or 429. Must 
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -82,7 +84,8 @@ class Limits:
 async def read_as(kind: type[M], request: Request) -> M:
     """Return a request's body as a checked model.
 
-    Raises: Fault 415 when it is not called JSON, 400 when it is not JSON or not what `kind` describes.
+    Raises: Fault 415 when it is not called JSON, 400 when it is not JSON, names a field twice, or is not what `kind`
+    describes.
     """
     # A page of another site can post text/plain here unasked, but application/json only after a preflight request,
     # which nobody answers: without this check any site could rate on the user's behalf.
@@ -90,12 +93,24 @@ async def read_as(kind: type[M], request: Request) -> M:
         message = "The body must be JSON: send the header 'Content-Type: application/json'."
         raise Fault(415, message, code="unsupported_media_type")
     try:
-        return kind.model_validate_json(await request.body())
+        body = await request.body()
+        read = kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = ".".join(str(part) for part in first["loc"]) or None
         message = f"{param}: {first['msg']}" if param else first["msg"]
         raise Fault(400, message, code=first["type"], param=param) from error
+    # Numbers are left as they are written: only the names matter here.
+    json.loads(body, object_pairs_hook=_check_named_once, parse_int=str)
+    return read
+
+
+def _check_named_once(pairs: Sequence[tuple[str, object]]) -> None:
+    """Refuse a name that is given twice: of two readers of one body, each may believe another one."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        name = next(name for place, name in enumerate(names) if name in names[:place])
+        raise Fault(400, f"'{name[:64]}' is given twice; give it once.", code="duplicate_field", param=name[:64])
 
 
 class _Gone(Exception):  # noqa: N818 - nobody is left to be told of an error

@@ -248,14 +248,14 @@ class LlamacppEngine:
     def logprobs(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
-        """Return, per prompt and completion, its log-probability in nats; `ended` counts the end of the turn too."""
+        """Return, per prompt and completion, the log-probability, with the end of turn where it `ended`, in nats."""
         adapter = self._adapter(version_id)
         found = []
         for prompt, texts in zip(prompts, completions, strict=True):
             ids, scores = self._encode(prompt), []
             for text in texts:
                 reply = self._tokenizer.encode(self._turn.lead + text, add_special_tokens=False)
-                reply += [self._turn.end] if ended and self._turn.end is not None else []
+                reply += [] if self._turn.end is None or not ended else [self._turn.end]
                 fits = len(ids) + len(reply) <= self._limit
                 scores.append(self._score(ids, reply, adapter) if fits else math.nan)
             found.append(scores)

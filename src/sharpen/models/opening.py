@@ -13,7 +13,7 @@ from sharpen.models.engine import Engine
 
 
 def open_engine(config: Config) -> Engine:
-    """Return the engine of `[models] engine`, with no version yet. Raises: ConfigError, EngineError, MissingExtra."""
+    """Return the engine of `[models] engine`, no version loaded. Raises: ConfigError, EngineError, MissingExtra."""
     if config.models.engine == "llamacpp":
         from sharpen.models.llamacpp_engine import LlamacppEngine
 

@@ -1,0 +1,1 @@
+"""Bad input for the gateway, as data: one JSON object a line. `make_corpus.py` wrote it."""
