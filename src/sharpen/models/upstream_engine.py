@@ -311,8 +311,8 @@ def _check_name(told: dict[str, Any], version: str | None) -> None:
 
 def _generation(text: str, why: str, usage: dict[str, Any] | None) -> Generation:
     """Return a finished answer; its tokens are 0 where the server does not tell them."""
-    counts = [int((usage or {}).get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
+    read, written = (int((usage or {}).get(name) or 0) for name in ("prompt_tokens", "completion_tokens"))
     reasons: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
     if why not in reasons:
-        return Generation(text, *counts, "error", f"the upstream server ended the answer by '{why}'")
-    return Generation(text, *counts, reasons[why])
+        return Generation(text, read, written, "error", f"the upstream server ended the answer by '{why}'")
+    return Generation(text, read, written, reasons[why])
