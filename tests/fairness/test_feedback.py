@@ -14,6 +14,7 @@ from sharpen.curation.emphasis import emphasised
 from sharpen.curation.snapshot import build_snapshot, to_rows
 from sharpen.errors import ConfigError
 from sharpen.fairness.feedback import read_people, weighed
+from sharpen.records import Feedback
 from sharpen.store import Store
 
 
@@ -72,6 +73,21 @@ def test_what_people_declared_is_read_with_consent_only_and_nothing_is_dropped_i
     people = read_people(path)
     assert people.facets == {"region": {"ann": "north"}} and people.without_consent == 1
     assert [one.partition(":")[0] for one in people.problems] == ["line 3", "line 4", "line 5", "line 6"]
+
+
+def test_groups_that_came_with_the_feedback_are_weighed_towards_their_target(sqlite_store: Store) -> None:
+    talk = Talk(sqlite_store)
+    for at in range(24):
+        trace = talk.trace(f"question {at}", "sales")
+        talk.critique(trace, draft_score=float(at % 2))
+        group = ("region=south",) if at < 6 else ("region=north",)
+        source, rating = f"src_{at % 2 + 2 * (at < 6)}", 1.0 if at % 2 else -1.0
+        said = Feedback(id=f"fbk_{at:04d}", trace_id=trace, rating=rating, source_id=source, groups=group)
+        sqlite_store.append(said)
+    found = weighed(sqlite_store, IntegritySection(weigh=True, targets={"region=north": 0.5, "region=south": 0.5}))
+    assert found is not None and found.found.skew[0].distance == pytest.approx(0.25)
+    south, north = found.found.weights.explain(0), found.found.weights.explain(23)
+    assert south["raking"] > 1 > north["raking"]
 
 
 def test_a_file_that_is_not_there_and_a_facet_nobody_declared_are_errors(talk: Talk, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The store's feedback as columns, and its weights by record.
 
-In: the store, settings, and the file in which sources declared their groups. Out: `Weighed`. Must not know what the
+In: the store, settings, and a file in which sources declared their groups. Out: `Weighed`. Must not know what the
 weights are for.
 
-Groups are read from a file that stays where the operator keeps it: no record, snapshot or report repeats them. What a
-verifier said of a reply is the known answer by which sources earn trust.
+Groups come with the feedback, where the contributor consented to that, or from a file that stays where the operator
+keeps it: no snapshot or report repeats them. What a verifier said of a reply is the known answer by which sources earn
+trust.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def weighed(store: Store, settings: IntegritySection, embed: Embed | None = None
         return None
     people = read_people(Path(settings.people)) if settings.people else People({}, 0, ())
     targets = settings.by_facet()
-    if odd := sorted(set(targets) - set(people.facets)):
+    kept = {one.partition("=")[0] for feedback in said for one in feedback.groups}
+    if odd := sorted(set(targets) - set(people.facets) - kept):
         raise ConfigError(
             f"[integrity] targets names '{odd[0]}', which nobody declared.", "add it to [integrity] people"
         )
@@ -104,8 +106,15 @@ def _columns(store: Store, said: Sequence[Feedback], people: People, facets: Seq
         time_N=np.array([one.at.timestamp() for one in said]),
         text=[" ".join(text for text in pair if text and text != ERASED) for pair in words],
         gold_N=np.array([float("nan") if (v := verdicts.get(one.trace_id)) is None else v for one in said]),
-        facets={name: [people.facets[name].get(one, UNDECLARED) for one in source] for name in facets},
+        facets={name: _facet(name, said, source, people) for name in facets},
     )
+
+
+def _facet(name: str, said: Sequence[Feedback], source: Sequence[str], people: People) -> list[str]:
+    """Return each record's value of a facet: as the record says, else as the file does."""
+    declared = people.facets.get(name, {})
+    own = ({axis: value for axis, _, value in (one.partition("=") for one in feedback.groups)} for feedback in said)
+    return [groups.get(name) or declared.get(who, UNDECLARED) for groups, who in zip(own, source, strict=True)]
 
 
 def read_people(path: Path) -> People:
