@@ -5,8 +5,6 @@ In: plain values. Out: typed sections. Must not know files, or what a stage does
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from sharpen.config.section import Section
@@ -15,9 +13,11 @@ from sharpen.config.section import Section
 class ModelsSection(Section):
     """How the in-process engine runs."""
 
-    engine: Literal["transformers", "llamacpp"] = Field(
+    engine: str = Field(
         default="transformers",
-        description="what runs the model: transformers in full precision, or llama.cpp with a GGUF base as it is",
+        pattern=r"^(transformers|llamacpp|openai:https?://[^\s#@]+#\S+)$",
+        description="what runs the model: transformers in full precision; llamacpp with a GGUF base as it is; "
+        "openai:http://host/v1#model, a server of OpenAI's protocol",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads for the model; 0 takes every core")
     max_rows: int = Field(default=32, ge=1, le=1024, description="sequences decoded together")

@@ -40,6 +40,7 @@ class Generation:
     completion_tokens: int
     finish_reason: FinishReason
     error: str | None = None
+    refused: bool = False  # with an error: it is the request's own fault
 
 
 @dataclass(slots=True, eq=False)

@@ -18,6 +18,11 @@ def open_engine(config: Config) -> Engine:
         from sharpen.models.llamacpp_engine import LlamacppEngine
 
         return LlamacppEngine(gguf_of(config.base), weights.resolve(config.base), config.models)
+    if config.models.engine.startswith("openai:"):
+        from sharpen.models.upstream_engine import UpstreamEngine, address_of
+
+        address, model = address_of(config.models.engine)
+        return UpstreamEngine(address, model, weights.resolve(config.base), config.models)
     from sharpen.models.transformers_engine import TransformersEngine
 
     return TransformersEngine.open(config)

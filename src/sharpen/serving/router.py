@@ -319,7 +319,7 @@ class Router:
         for ticket in [ticket for ticket in self._running if ticket.job.done]:
             self._running.remove(ticket)
             assert ticket.job.result is not None
-            ticket.set_result(Answer(ticket.job.result, ticket.version_id))
+            ticket.set_result(Answer(ticket.job.result, ticket.version_id, refused=ticket.job.result.refused))
 
     def _unload_idle(self) -> None:
         with self._wake:
