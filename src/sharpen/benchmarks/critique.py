@@ -34,6 +34,7 @@ from sharpen.critique.method import Scene
 from sharpen.critique.methods import METHODS
 from sharpen.critique.reading import final_answer
 from sharpen.critique.tools import calculator
+from sharpen.critique.viewpoints import load_perspectives
 from sharpen.durable import write_text
 from sharpen.errors import ConfigError
 from sharpen.models.engine import Engine, Request
@@ -238,6 +239,7 @@ def _row(bench: Bench, name: str, suite: Suite, cases: Sequence[Case], drafts: S
     method_type, read = METHODS[name], ReadSuite(suite)
     parts: dict[str, Any] = {"suite": read.suite, "tools": {"calculator": calculator}}
     parts["constitution"] = tuple(load_constitution().principle)
+    parts["perspectives"] = tuple(load_perspectives().perspective)
     method = method_type(Scene.of(bench.config, bench.engine, VERSION, **parts))
     items = [
         Item(case.id, case.messages, draft, case=case if method_type.needs_verifier else None, choices=case.choices)
