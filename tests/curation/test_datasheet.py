@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from sharpen.config import CurationSection
+from sharpen.config import CurationSection, parse
 from sharpen.curation.bundle import read_bundle
 from sharpen.curation.exports import export
 from sharpen.curation.snapshot import build_snapshot
 from sharpen.errors import BiasFound, ConfigError
+from sharpen.loop import Loop
 from sharpen.records import Snapshot
 
 TOPICS = ("invoice", "parcel", "refund", "card", "login", "order", "store", "bag")
@@ -105,3 +106,21 @@ def test_the_page_goes_out_as_text_and_in_croissants_own_terms(talk: Any, tmp_pa
     assert without is not None
     with pytest.raises(ConfigError, match="no datasheet"):
         export(str(tmp_path / "off"), without.id, "datasheet", tmp_path / "out")
+
+
+def test_a_cycle_holds_and_says_why(talk: Any, tiny_base: Path, tmp_path: Path) -> None:
+    fill(talk, biased=True)
+    cases = [
+        {"messages": [{"role": "user", "content": f"what is {i}"}], "reference": f"{i}", "tier": "gate"}
+        for i in range(3)
+    ]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps(one) + "\n" for one in cases), encoding="utf-8")
+    config = parse({
+        "base": str(tiny_base), "home": str(tmp_path / "home"), "store": talk.store.url,
+        "evaluation": {"suite": str(tmp_path / "cases.jsonl")},
+        "curation": {"near_duplicate": 1.0, "bias": "hold"}, "tracking": {"mlflow": False},
+    })  # fmt: skip
+    found = Loop(config).stages["curate"]({"cycle_id": "cyc_1"})
+    assert found["snapshot_id"] is None
+    assert "under-annotated in language 'de'" in found["hold"]
+    assert talk.store.count(Snapshot) == 0

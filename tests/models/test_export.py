@@ -140,7 +140,7 @@ def test_llama_cpp_streams_stops_and_cancels_as_an_engine_does(theirs: LlamacppE
     assert job.result is not None and "".join(pieces) == job.result.text and len(pieces) > 3
     stop = job.result.text[9:12]
     cut = theirs.generate([ask("tell me", 40, stop=(stop,))], "base")[0]
-    assert (cut.text, cut.finish_reason) == (job.result.text[: job.result.text.index(stop)], "stop")
+    assert (cut.text, cut.finish_reason, cut.error) == (job.result.text[: job.result.text.index(stop)], "stop", None)
     cancelled = Job(ask("tell me", 400), "base", lambda piece: theirs.cancel(cancelled))
     theirs.start(cancelled)
     while theirs.step():

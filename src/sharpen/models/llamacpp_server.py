@@ -55,7 +55,9 @@ class LlamacppServer:
             "threads": threads,
         }
         self._adapters = len(adapters)
-        self._client = httpx.Client(timeout=_TIMEOUT_S)
+        # A new connection per request: llama.cpp ends an idle one after some seconds, and a request that is just then
+        # sent on it is lost.
+        self._client = httpx.Client(timeout=_TIMEOUT_S, limits=httpx.Limits(max_keepalive_connections=0))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "sharpen.models.llamacpp_child", json.dumps(settings)],
             stdin=subprocess.PIPE,
