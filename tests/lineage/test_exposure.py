@@ -39,7 +39,7 @@ def example(name: str, cycle: str, weight: float, *evidence: str) -> Example:
 
 @pytest.fixture
 def store(sqlite_store: Store) -> Store:
-    """Two cycles: Ann and Bob are learned from in the first, Bob and nobody in the second, which goes on from it."""
+    """Two cycles: Ann and Bob teach the first, Bob and nobody the second, which goes on from it."""
     sqlite_store.append(
         Source(id="src_a", name="ann"),
         Source(id="src_b", name="bob"),
