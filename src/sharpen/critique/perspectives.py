@@ -73,6 +73,9 @@ class ManyPerspectives(Method):
     def _review(self, items: list[Item]) -> None:
         calls: list[tuple[Call, Perspective]] = []
         for item in items:
+            if not self.rounds:  # then nobody is asked at all
+                item.close("rounds")
+                continue
             item.work = replace(item.work, found=[], heard=0) if item.work else _Work()
             for one in self.scene.perspectives:
                 prompt = about(item.messages, item.answer, self._asked(item, one))

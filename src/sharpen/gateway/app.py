@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from sharpen.config import Config
-from sharpen.gateway import chat, faults, feedback, metrics, versions
+from sharpen.gateway import chat, faults, feedback, metrics, otlp, versions
 from sharpen.gateway.auth import Guard, key_for
 from sharpen.gateway.desk import Desk
 from sharpen.gateway.limits import Limits
@@ -62,7 +62,7 @@ def create_app(config: Config, store: Store, engine: Engine) -> FastAPI:
     app = FastAPI(title="sharpen", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.router = router
     faults.install(app)
-    for part in (chat, versions, feedback, metrics):
+    for part in (chat, versions, feedback, otlp, metrics):
         app.include_router(part.routes(desk))
 
     @app.get("/healthz")

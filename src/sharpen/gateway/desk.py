@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from sharpen.capture.feedback import Recorded, record_sayings
+from sharpen.capture.redaction import Redaction
 from sharpen.capture.saying import Saying
 from sharpen.capture.traces import record_traces
 from sharpen.config import Config
@@ -35,6 +36,7 @@ class Desk:
         self.store = store
         self.router = router
         self.counters = counters
+        self._redaction = Redaction(config.capture)
         self._threads = ThreadPoolExecutor(
             max_workers=1 if store.url.startswith("sqlite") else _POSTGRES_THREADS, thread_name_prefix="sharpen-store"
         )
@@ -56,10 +58,10 @@ class Desk:
         return task
 
     async def _record_sayings(self, sayings: Sequence[Saying]) -> Sequence[Recorded | Exception]:
-        return await self.off_loop(record_sayings, self.store, sayings)
+        return await self.off_loop(lambda: record_sayings(self.store, list(map(self._redaction.saying, sayings))))
 
     async def _record_traces(self, traces: Sequence[Trace]) -> Sequence[Trace | Exception]:
-        return await self.off_loop(record_traces, self.store, traces)
+        return await self.off_loop(lambda: record_traces(self.store, list(map(self._redaction.trace, traces))))
 
     async def close(self) -> None:
         """Finish every errand, and what those start, then end the threads."""

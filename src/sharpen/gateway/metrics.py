@@ -13,7 +13,7 @@ from sharpen.gateway.desk import Desk
 from sharpen.monitoring.counters import CONTENT_TYPE, Counters, State
 from sharpen.serving.router import Router
 
-_ROUTES = ("/v1/chat/completions", "/v1/feedback", "/v1/models", "/metrics", "/healthz", "/readyz")
+_ROUTES = ("/v1/chat/completions", "/v1/feedback", "/v1/traces", "/v1/models", "/metrics", "/healthz", "/readyz")
 
 
 def routes(desk: Desk) -> APIRouter:

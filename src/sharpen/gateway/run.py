@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from sharpen.config import Config
+from sharpen.config import Config, GatewaySection
 from sharpen.errors import ConfigError
 from sharpen.gateway.app import create_app
 from sharpen.gateway.auth import key_for
@@ -28,9 +29,11 @@ def serve(config: Config, *, engine: Engine | None = None, announce: Callable[[s
     """Answer requests until SIGINT or SIGTERM, then finish those on their way.
 
     What can be wrong is found before the weights are loaded. `announce` gets the ready line; it is printed otherwise.
-    Raises: Refused, ConfigError when the port is taken, NotFound before `sharpen init`, StoreError, EngineError.
+    Raises: Refused, ConfigError when the port is taken or the certificate unfit, NotFound before `sharpen init`,
+    StoreError, EngineError.
     """
     key_for(config.gateway)
+    certificate, key_file = _tls_files(config.gateway)
     listener = _listen(config.gateway.host, config.gateway.port)
     with _ended_by_signals(), contextlib.closing(listener), contextlib.closing(Store.open(config.store_url)) as store:
         store.champion()
@@ -40,10 +43,12 @@ def serve(config: Config, *, engine: Engine | None = None, announce: Callable[[s
                 log_level="warning",
                 access_log=False,
                 server_header=False,
+                ssl_certfile=certificate,
+                ssl_keyfile=key_file,
                 timeout_graceful_shutdown=_DRAIN_S,
             )
             host = f"[{config.gateway.host}]" if ":" in config.gateway.host else config.gateway.host
-            line = f"sharpen answers at http://{host}:{listener.getsockname()[1]}/v1"
+            line = f"sharpen answers at {'https' if certificate else 'http'}://{host}:{listener.getsockname()[1]}/v1"
             _Server(settings, lambda: (announce or _print)(line)).run(sockets=[listener])
 
 
@@ -57,6 +62,21 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+
+def _tls_files(settings: GatewaySection) -> tuple[str | None, str | None]:
+    """Return the files of the certificate and its key, or None twice. Raises: ConfigError when they do not fit."""
+    files = settings.tls_certificate, settings.tls_key
+    if not any(files):
+        return None, None
+    remedy = "name both PEM files, `tls_certificate` and `tls_key`, under [gateway]"
+    if not all(files):
+        raise ConfigError("A certificate needs its key, and a key its certificate.", remedy)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files, password="")  # never wait for one to be typed
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"The certificate cannot be used: {error}.", remedy) from error
+    return files
 
 
 def _listen(host: str, port: int) -> socket.socket:

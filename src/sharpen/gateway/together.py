@@ -43,14 +43,18 @@ class Together(Generic[T, R]):
 
         Raises: Overloaded before it is taken, when too much waits; what `write` gave or raised.
         """
-        if len(self._waiting) >= self._most_waiting:
-            raise Overloaded("More is said than can be written down at once.", "send it again in a moment")
+        self.check_room(1)
         told: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, told))
         if not self._is_writing:
             self._is_writing = True
             self._errand(self._drain())
         return await told
+
+    def check_room(self, things: int) -> None:
+        """Raises: Overloaded when so many more would be too many."""
+        if len(self._waiting) + things > self._most_waiting:
+            raise Overloaded("More is said than can be written down at once.", "send it again in a moment")
 
     async def _drain(self) -> None:
         try:

@@ -7,66 +7,13 @@ would call personal: patterns see the form alone, and their checksums where ther
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sharpen.curation.candidate import Candidate, turns
 from sharpen.curation.filters.verdicts import Reasons
 from sharpen.curation.plan import Plan
+from sharpen.private_words import PERSONAL, SECRETS, Patterns, first_found
 
-Check = Callable[[str], bool]
-
-
-def luhn(number: str) -> bool:
-    """Tell whether a number's check digit is right. Source: ISO/IEC 7812-1, annex B.
-
-    >>> luhn("4111 1111 1111 1111"), luhn("4111 1111 1111 1112")
-    (True, False)
-    """
-    digits = [int(digit) for digit in number if digit.isdigit()][::-1]
-    total = sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return 13 <= len(digits) <= 19 and total % 10 == 0 and len(set(digits)) > 1
-
-
-def iban(text: str) -> bool:
-    """Tell whether an account number's check digits are right. Source: ISO 13616-1.
-
-    >>> iban("DE89 3704 0044 0532 0130 00"), iban("DE88 3704 0044 0532 0130 00")
-    (True, False)
-    """
-    plain = re.sub(r"\s", "", text)
-    moved = plain[4:] + plain[:4]
-    return 15 <= len(plain) <= 34 and int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
-
-
-def _any(_: str) -> bool:
-    return True
-
-
-_PHONE = (
-    r"(?<![\w+.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}"  # +49 30 123456
-    r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w.]\d)"  # (212) 555-0100, 212-555-0100
-)
-_GIVEN_AWAY = r"(?i)\b(?:password|passwd|secret|api[_-]?key|token)\s*[=:]\s*['\"]?(?=\S*\d)[^\s'\"]{8,}"
-# name: one of these must be in the text for the pattern to be tried, the pattern, and its check. A pattern that begins
-# with a letter or digit, and looks back from there, is found several times as fast as one that looks back first.
-Patterns = dict[str, tuple[tuple[str, ...], re.Pattern[str], Check]]
-PERSONAL: Patterns = {
-    "email": (("@",), re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+\b"), _any),
-    "card": ((), re.compile(r"\d(?<![\d.]\d)[ -]?(?:\d[ -]?){11,17}\d(?![\d.])"), luhn),
-    "iban": ((), re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), iban),
-    "us_ssn": (("-",), re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"), _any),
-    "phone": (("+", "(", "-", "."), re.compile(_PHONE), _any),
-}
-SECRETS: Patterns = {
-    "private_key": (("-----BEGIN",), re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"), _any),
-    "aws_key": (("AKIA", "ASIA"), re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), _any),
-    "github_token": (("gh",), re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"), _any),
-    "slack_token": (("xox",), re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"), _any),
-    "api_key": (("sk-",), re.compile(r"\bsk-(?:[A-Za-z]+-)*[A-Za-z0-9_-]{20,}"), _any),
-    "google_key": (("AIza",), re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"), _any),
-    "jwt": (("eyJ",), re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"), _any),
-    "password": (("=", ":"), re.compile(_GIVEN_AWAY), _any),
-}
 # What attacks say, in the forms that public collections share. Source: Perez & Ribeiro 2022, Ignore Previous Prompt,
 # arXiv:2211.09527, section 3; chat markers are those of the common templates.
 _WHOSE = r"(?:all|any|previous|prior|above|earlier|preceding|system|your|the|these|those)"
@@ -117,16 +64,7 @@ def injection(batch: Sequence[Candidate], plan: Plan) -> Reasons:
 
 
 def _held(batch: Sequence[Candidate], patterns: Patterns) -> Reasons:
-    return [_first(_text(one, system=True), patterns) for one in batch]
-
-
-def _first(text: str, patterns: Patterns) -> str | None:
-    for name, (needles, pattern, check) in patterns.items():
-        if needles and not any(needle in text for needle in needles):
-            continue
-        if any(check(found.group()) for found in pattern.finditer(text)):
-            return name
-    return None
+    return [first_found(_text(one, system=True), patterns) for one in batch]
 
 
 def _text(one: Candidate, *, system: bool) -> str:
