@@ -21,6 +21,7 @@ from sharpen.curation_cli import diff
 from sharpen.curation_cli import explain as tell_of
 from sharpen.errors import ConfigError, SharpenError
 from sharpen.export_cli import export
+from sharpen.fairness_cli import perspectives_app, reach, review_app, sources
 from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
 from sharpen.rollout_cli import app as rollout_app
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
 app.add_typer(memory_app, name="memory")
+app.add_typer(perspectives_app, name="perspectives")
+app.add_typer(review_app, name="review")
+app.command()(sources)
+app.command()(reach)
 app.add_typer(rollout_app, name="rollout")
 for verb in (monitor, diff, export, judge, report, outside, mark):
     app.command()(verb)
@@ -247,12 +252,18 @@ def show(
 @app.command()
 def why(
     version: Annotated[
-        str, typer.Argument(help="a version's id, champion or previous; or an example's id")
+        str,
+        typer.Argument(help="a version's id, champion or previous; or an example's, an exchange's or a feedback's id"),
     ] = "champion",
     config: ConfigOption = DEFAULT_PATH,
     as_json: JsonOption = False,
 ) -> None:
     """Print what a version was made of, back to the exchanges it learned from."""
+    if version.startswith(("exa_", "fbk_", "trc_")):
+        from sharpen.curation_cli import explain
+
+        explain(config, version)
+        return
     from sharpen.lineage.provenance import as_dict
     from sharpen.lineage.provenance import render as tree
     from sharpen.lineage.provenance import why as trace_back

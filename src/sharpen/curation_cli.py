@@ -15,6 +15,7 @@ from rich.markup import escape
 from sharpen import console
 from sharpen.config import DEFAULT_PATH, Config, load
 from sharpen.errors import ConfigError
+from sharpen.store import Store
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="the configuration file")]
 SnapshotArgument = Annotated[str, typer.Argument(help="a snapshot's id")]
@@ -35,8 +36,24 @@ def explain(config: Path, record_id: str) -> None:
     versions = [version.id for version in loop.store.find(ModelVersion)]
     plan = Plan.of(loop.config.mining, held_out, loop.config.seed, versions)
     found = select(loop.store, plan, embedding=lambda: embedder_of(loop.config), folder=loop.config.home / "curation")
-    for line in told(loop.store, record_id, found, plan):
+    lines = told(loop.store, record_id, found, plan)
+    if loop.config.integrity.weigh:
+        lines += why_weighed(loop.config, loop.store, record_id)
+    for line in lines:
         console.out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def why_weighed(config: Config, store: Store, record_id: str) -> list[str]:
+    """Return why the feedback behind a record, an example, an exchange or itself, weighs what it weighs."""
+    from sharpen.curation.emphasis import by_integrity
+    from sharpen.records import Example, Feedback
+
+    found = by_integrity(config, store)
+    if found is None:
+        return []
+    behind = [record_id, *(one.id for one in store.find(Feedback, subjects=[record_id]))]
+    behind += [name for one in store.find(Example, ids=[record_id]) for name in one.evidence]
+    return found.explain(behind)
 
 
 def diff(

@@ -77,13 +77,13 @@ def outside(config: ConfigOption = DEFAULT_PATH) -> None:
     loop = Loop.open(config)
     spec = loop.config.evaluation.judge or "engine"
     found = ask(loop.config, loop.store, loop.target, lambda: open_judge(spec, "helpfulness", own=loop.champion))
-    console.out.print(console.opinions_table({arm: mean([one for one in (*found.own, *found.outside) if one.arm == arm])
-                                              for arm in ("champion", "challenger")}))  # fmt: skip
+    scores = (*found.own, *found.outside)
+    arms = ("champion", "challenger", *sorted({one.arm for one in scores} - {"champion", "challenger"}))
+    console.out.print(console.opinions_table({arm: mean([one for one in scores if one.arm == arm]) for arm in arms}))
     for error in found.failed.values():
         console.complain(error)
     version = loop.store.get(ModelVersion, found.verdict.challenger_id)
     run = loop.store.get(TrainingRun, version.run_id) if version.run_id else None
-    scores = (*found.own, *found.outside)
     for line in tell(loop.config, loop.target.cases, scores, version, run=run, means=found.verdict.means):
         console.out.print(line)
     if found.failed:

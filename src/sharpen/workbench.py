@@ -57,9 +57,9 @@ class Model:
     def engine(self) -> Engine:
         """The engine. Raises: ConfigError, EngineError."""
         if self._engine is None:
-            from sharpen.models.transformers_engine import TransformersEngine
+            from sharpen.models.opening import open_engine
 
-            self._engine = TransformersEngine.open(self._config)
+            self._engine = open_engine(self._config)
         return self._engine
 
     @property

@@ -78,13 +78,16 @@ CHANGEABLE = [
 ]
 
 
+TABLES = ({"a suite": 0.5}, {"a word": ["another"]}, {"an axis": {"a group": 0.5}})
+
+
 @pytest.mark.parametrize(
     ("section", "key", "field"), CHANGEABLE, ids=lambda part: part if isinstance(part, str) else ""
 )
 def test_a_key_that_differs_from_its_default_survives_the_file(section: str, key: str, field: FieldInfo) -> None:
     default = field.get_default(call_default_factory=True)
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
-    for value in (another(default), True, 1, 2, 0.75, 5000, "dora", *choices, {"a suite": 0.5}):
+    for value in (another(default), True, 1, 2, 0.75, 5000, "dora", *choices, *TABLES):
         try:
             config = parse({section: {key: value}} if section else {key: value})
         except ConfigError:

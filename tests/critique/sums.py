@@ -12,6 +12,7 @@ from sharpen.critique.item import Item
 from sharpen.critique.method import Method, Scene
 from sharpen.critique.methods import find
 from sharpen.critique.tools import calculator
+from sharpen.critique.viewpoints import load_perspectives
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Engine, Generation, Request
 from sharpen.records import Case, Message
@@ -99,7 +100,14 @@ def opened(name: str, engine: Engine, *, recall: Recall | None = None, **setting
     chosen = parse({"pace": "demo", "critique": {"method": name, "rounds": 2, "samples": 2, **settings}})
     known = recall or Recall([((Message(role="user", content="What is 1 + 3?"),), RIGHT)])
     scene = Scene.of(
-        chosen, engine, "v", suite=SUMS, recall=known, tools={"calculator": calculator}, constitution=tuple(PRINCIPLES)
+        chosen,
+        engine,
+        "v",
+        suite=SUMS,
+        recall=known,
+        tools={"calculator": calculator},
+        constitution=tuple(PRINCIPLES),
+        perspectives=tuple(load_perspectives().perspective[:2]),
     )
     return find(name)(scene)
 

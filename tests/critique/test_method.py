@@ -20,6 +20,7 @@ from sharpen.records import Message, Step
 ASKED = {
     "refine": 1 + 2, "cot": 2 * 2, "react": 2, "reflexion": 2 * 2, "tree_of_thought": 2 + 2 * 2 + 1,
     "constitutional": 2 * (2 + 2), "self_refine": 2 * 2, "autogen_team": 2 * 3,
+    "perspectives": 3 * 2 + 2 + 1,
 }  # fmt: skip
 GARBAGE = ("%%% ¿?!", "{{{[[[<<<", "Action: [[", "1" * 3000, "\x00\x01\x02", "- \n- \n-", "Yes No Yes No")
 

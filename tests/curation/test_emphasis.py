@@ -12,7 +12,7 @@ import pytest
 
 from sharpen.config import Config, parse
 from sharpen.curation.bundle import read_bundle
-from sharpen.curation.emphasis import emphasised
+from sharpen.curation.emphasis import by_factor, emphasised
 from sharpen.curation.snapshot import build_snapshot, to_rows
 from sharpen.errors import ConfigError, Refused
 from sharpen.memory.facts import valid
@@ -125,8 +125,9 @@ def test_weights_from_elsewhere_multiply_what_the_examples_have(corrected: Any, 
         return [0.5 if one.chosen == "shipping" else 2.0 for one in examples]
 
     settings = config(tmp_path, snapshots=str(tmp_path / "sets"))
-    emphasise = partial(emphasised, settings, corrected.store, weigh=weigh)
-    snapshot = build_snapshot(corrected.store, settings.curation, "c1", (), 0, emphasise=emphasise)
+    snapshot = build_snapshot(
+        corrected.store, settings.curation, "c1", (), 0, emphasise=lambda made: by_factor(made, weigh(made))
+    )
     assert snapshot is not None
     rows = to_rows(corrected.store, snapshot)
     assert {(row["chosen"], row["weight"]) for row in rows} == {("shipping", 0.5), ("account", 2.0), ("stock", 2.0)}
@@ -139,6 +140,7 @@ def test_weights_from_elsewhere_multiply_what_the_examples_have(corrected: Any, 
 
 @pytest.mark.parametrize("told", [[1.0], [1.0] * 5 + [0.0], [1.0] * 5 + [float("nan")]])
 def test_weights_that_are_none_are_refused(corrected: Any, tmp_path: Path, told: list[float]) -> None:
-    emphasise = partial(emphasised, config(tmp_path), corrected.store, weigh=lambda examples: told)
     with pytest.raises(Refused, match="6 examples were given"):
-        build_snapshot(corrected.store, config(tmp_path).curation, "c1", (), 0, emphasise=emphasise)
+        build_snapshot(
+            corrected.store, config(tmp_path).curation, "c1", (), 0, emphasise=lambda made: by_factor(made, told)
+        )

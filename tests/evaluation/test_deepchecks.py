@@ -13,9 +13,11 @@ import pytest
 from sharpen.errors import BoundaryError, MissingExtra
 from sharpen.evaluation import deepchecks
 from sharpen.evaluation.deepchecks import Batch, look, of_answers, of_snapshot
+from sharpen.evaluation.opinions import training_sets
 from sharpen.evaluation.outside import Answer, Place
 from sharpen.install import RECIPES, environment
-from sharpen.records import Example, Message, Score, Snapshot, content_hash
+from sharpen.records import Example, Message, ModelVersion, Score, Snapshot, TrainingRun, Verdict, content_hash
+from sharpen.store import Store
 
 PLACE = Place("evl_1", "challenger", "ver_1", "inbox", "gate", "all", "all")
 LABELS = ("billing", "sales", "returns")
@@ -132,3 +134,45 @@ def test_snapshots_and_answers_become_batches() -> None:
     of_two = of_answers(answers)
     assert (of_two.texts, of_two.labels) == ((" billing\n", "sales"), ("billing", "sales"))
     assert (of_two.place.suite, of_two.place.arm) == ("inbox", "challenger")
+
+
+def test_what_the_challenger_learned_from_is_compared_with_the_champions_set(program: Any, sqlite_store: Store) -> None:
+    def learned(version: str, *answers: str) -> None:
+        turn = Message(role="user", content="Where is my parcel?")
+        evidence: Any = {"cycle_id": version, "origin": "correction", "evidence": ("fbk_1",)}
+        examples = [
+            Example(id=f"exa_{version}{n}", messages=(turn,), chosen=answer, **evidence)
+            for n, answer in enumerate(answers)
+        ]
+        names = tuple(one.id for one in examples)
+        snapshot = Snapshot(id=f"snp_{version}", cycle_id=version, example_ids=names, counts={}, dropped={})
+        run = TrainingRun(
+            id=f"run_{version}", snapshot_id=snapshot.id, method="sft", recipe={}, seed=0, adapter_digest="a",
+            seconds=1.0, model_seconds=1.0,
+        )  # fmt: skip
+        made = ModelVersion(
+            id=version, base="b", base_digest="d", template_digest="t", run_id=run.id, adapter_digest="a"
+        )
+        sqlite_store.append(*examples, snapshot, run, made)
+
+    sqlite_store.append(ModelVersion(id="ver_0", base="b", base_digest="d", template_digest="t"))
+    learned("ver_1", "returns", "billing")
+    learned("ver_2", "returns", "returns", "sales")
+    job = program("""print('{"data_duplicates": {"value": 0.5}}')""")
+
+    def said(champion: str, challenger: str) -> dict[str, Score]:
+        verdict = Verdict(
+            id="vdt_1", cycle_id="c", champion_id=champion, challenger_id=challenger, decision="hold", reason="Few.",
+            comparisons=(), alpha_spent=0.0, attempt=1,
+        )  # fmt: skip
+        return by_name(training_sets(sqlite_store, verdict, "evl_1"))
+
+    found = said("ver_1", "ver_2")
+    assert (found["data_duplicates"].value, found["data_duplicates"].suite) == (0.5, "snp_ver_2")
+    assert {one.evaluation_id for one in found.values()} == {"evl_1_deepchecks"}
+    assert "label_drift" in found
+    told = json.loads(job.read_text())
+    assert told["current"]["labels"] == ["returns", "returns", "sales"]
+    assert told["reference"]["labels"] == ["returns", "billing"]
+    assert said("ver_0", "ver_1").keys() == {"text_duplicates", "data_duplicates"}, "the bare base learned nothing"
+    assert said("ver_1", "ver_0") == {}

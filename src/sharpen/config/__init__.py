@@ -3,6 +3,7 @@
 from sharpen.config.answering import CaptureSection, GatewaySection, ModelsSection, ServingSection
 from sharpen.config.deciding import EvaluationSection, MonitoringSection, PromotionSection, RolloutSection, RunSection
 from sharpen.config.file import DEFAULT_PATH, load, parse, render
+from sharpen.config.integrity import IntegritySection
 from sharpen.config.learning import CritiqueSection, CurationSection, FairnessSection, MemorySection, TrainingSection
 from sharpen.config.section import Section
 from sharpen.config.sections import SMOLLM2, Config, GraphsSection, TrackingSection
@@ -18,6 +19,7 @@ __all__ = [
     "FairnessSection",
     "GatewaySection",
     "GraphsSection",
+    "IntegritySection",
     "MemorySection",
     "ModelsSection",
     "MonitoringSection",

@@ -5,6 +5,8 @@ In: plain values. Out: typed sections. Must not know files, or what a stage does
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from sharpen.config.section import Section
@@ -13,6 +15,10 @@ from sharpen.config.section import Section
 class ModelsSection(Section):
     """How the in-process engine runs."""
 
+    engine: Literal["transformers", "llamacpp"] = Field(
+        default="transformers",
+        description="what runs the model: transformers in full precision, or llama.cpp with a GGUF base as it is",
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads for the model; 0 takes every core")
     max_rows: int = Field(default=32, ge=1, le=1024, description="sequences decoded together")
     max_context_tokens: int = Field(default=2048, ge=16, description="longest prompt plus reply")

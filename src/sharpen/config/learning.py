@@ -19,7 +19,15 @@ class CritiqueSection(Section):
     """How the model looks at its own answers."""
 
     method: Literal[
-        "refine", "cot", "react", "reflexion", "tree_of_thought", "constitutional", "self_refine", "autogen_team"
+        "refine",
+        "cot",
+        "react",
+        "reflexion",
+        "tree_of_thought",
+        "constitutional",
+        "self_refine",
+        "autogen_team",
+        "perspectives",
     ] = Field(default="refine", description="the critique method")
     critic: str = Field(
         default="self",
@@ -50,6 +58,7 @@ class CritiqueSection(Section):
         default="value", description="how tree_of_thought compares thoughts: one by one, or against each other"
     )
     constitution: str = Field(default="", description="TOML file of principles; empty: the one that is shipped")
+    perspectives: str = Field(default="", description="TOML file of perspectives; empty: those that are shipped")
     max_error_share: float = Field(default=0.2, ge=0, le=1, description="failed items before the stage stops")
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from sharpen.config.answering import CaptureSection, GatewaySection, ModelsSection, ServingSection
 from sharpen.config.deciding import EvaluationSection, MonitoringSection, PromotionSection, RolloutSection, RunSection
+from sharpen.config.integrity import IntegritySection
 from sharpen.config.learning import (
     LEARN_FROM_BAD_ANSWERS,
     CritiqueSection,
@@ -72,6 +73,7 @@ class Config(Section):
     memory: MemorySection = MemorySection()
     curation: CurationSection = CurationSection()
     training: TrainingSection = TrainingSection()
+    integrity: IntegritySection = IntegritySection()
     fairness: FairnessSection = FairnessSection()
     evaluation: EvaluationSection = EvaluationSection()
     promotion: PromotionSection = PromotionSection()

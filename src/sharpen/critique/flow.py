@@ -22,8 +22,10 @@ from sharpen.critique.method import Method, Scene
 from sharpen.critique.methods import find
 from sharpen.critique.standing import accepted, basis_of, carry, stands
 from sharpen.critique.tools import Tool, toolbox
+from sharpen.critique.viewpoints import load_perspectives
 from sharpen.errors import BoundaryError
 from sharpen.failpoints import failpoint
+from sharpen.memory.perspectives import collections_of
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Engine
 from sharpen.records import Critique, Feedback, Message, Trace, content_hash
@@ -113,6 +115,9 @@ def open_method(
         parts["tools"] = toolbox(list(settings.tools), recall, tools or {})
     if settings.method == "constitutional":
         parts["constitution"] = tuple(load_constitution(settings.constitution).principle)
+    if settings.method == "perspectives":
+        parts["perspectives"] = tuple(load_perspectives(settings.perspectives).perspective)
+        parts["context"] = collections_of(config).texts
     return find(settings.method)(Scene.of(config, engine, version_id, **parts))
 
 

@@ -114,6 +114,6 @@ def record(item: Item, *, cycle_id: str, method: str, basis: str | None = None) 
         tokens=item.tokens,
         prompt_tokens=item.prompt_tokens,
         stop_reason=item.stop_reason,
-        needs_review=item.stop_reason in ("rounds", "tokens", "seconds"),
+        needs_review=item.stop_reason in ("rounds", "tokens", "seconds", "biased", "contested"),
         error=item.error,
     )

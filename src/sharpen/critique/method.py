@@ -23,6 +23,7 @@ from sharpen.critique.constitution import Principle
 from sharpen.critique.item import ACCEPTED, CONCLUDED, Item
 from sharpen.critique.reading import approval
 from sharpen.critique.tools import Tool
+from sharpen.critique.viewpoints import Perspective
 from sharpen.critique.voices import EngineVoice, Voice, open_voice
 from sharpen.memory.recall import Recall
 from sharpen.models.engine import Engine, Request
@@ -34,6 +35,14 @@ ENOUGH_TOKENS = 8  # chosen: with fewer left, a step could not even say an answe
 JUDGE_TOKENS = 32  # chosen: room for "Yes" and a reason
 STEPS = 100_000  # LangGraph's own bound, out of the way: ours are rounds, tokens and seconds
 JUDGE = "Is the proposed answer right? Reply with Yes or No."
+
+
+Context = Callable[[str, str, int], Sequence[str]]  # a collection, a question, how many -> passages, the best first
+
+
+def no_context(collection: str, question: str, k: int) -> Sequence[str]:
+    """Return no passages: nobody has a collection."""
+    return ()
 
 
 class State(TypedDict):
@@ -54,6 +63,8 @@ class Scene:
     recall: Recall = field(default_factory=Recall)
     tools: Mapping[str, Tool] = field(default_factory=dict)
     constitution: tuple[Principle, ...] = ()
+    perspectives: tuple[Perspective, ...] = ()
+    context: Context = no_context
 
     @classmethod
     def of(cls, config: Config, engine: Engine, version_id: str, **parts: Any) -> Self:

@@ -2,8 +2,7 @@
 
 In: a name. Out: the method, or its graph drawn. Must not know what a method does.
 
-A method is one file with one class; here is where the next one is entered. Perspectives on one answer from several
-groups of people will be another such file.
+A method is one file with one class; here is where the next one is entered.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from sharpen.critique.autogen_team import AutogenTeam
 from sharpen.critique.constitutional import Constitutional
 from sharpen.critique.cot import ChainOfThought
 from sharpen.critique.method import Method, Scene
+from sharpen.critique.perspectives import ManyPerspectives
 from sharpen.critique.react import React
 from sharpen.critique.refine import Refine
 from sharpen.critique.reflexion import Reflexion
@@ -28,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Refine, ChainOfThought, React, Reflexion, TreeOfThought, Constitutional, SelfRefine, AutogenTeam,
+        ManyPerspectives,
     )
 }  # fmt: skip
 

@@ -7,10 +7,11 @@ are trained on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sharpen.config import Config
 from sharpen.errors import ConfigError, Refused
+from sharpen.fairness.feedback import LEAST, Weighed, weighed
 from sharpen.memory.curriculum import curriculum
 from sharpen.memory.failures import failure_weights, failures, patterns
 from sharpen.memory.knowledge import Knowledge
@@ -18,27 +19,28 @@ from sharpen.memory.vectors import embedder_of
 from sharpen.records import Example, Memory, content_hash
 from sharpen.store import ERASED, Store
 
-Weigh = Callable[[Sequence[Example]], Sequence[float]]
-"""A factor per example, in their order, all over 0: how much each counts beside what curation itself says."""
-
 _DIGITS = 4  # chosen: of a weight; finer differences change no training
 
 
-def emphasised(config: Config, store: Store, examples: list[Example], weigh: Weigh | None = None) -> list[Example]:
-    """Weight by `[curation] failure_weight` and order by `[curation] order`; by default neither changes anything.
+def emphasised(config: Config, store: Store, examples: list[Example]) -> list[Example]:
+    """Weight by `[integrity]` and `[curation] failure_weight`, order by `[curation] order`; by default nothing changes.
 
-    `weigh` is where weights from elsewhere come in: they multiply what the examples have, and go into their names.
     Raises: ConfigError where a curriculum is asked for and no knowledge is kept; Refused when a weight is none;
     MissingExtra; StoreError.
     """
     settings = config.curation
-    if weigh is not None:
-        examples = by_factor(examples, weigh(examples))
+    if config.integrity.weigh and (feedback := by_integrity(config, store)) is not None:
+        examples = by_factor(examples, [feedback.factor(one.evidence) for one in examples])
     if settings.failure_weight > 1:
         examples = weighted(examples, past_weights(config, store))
     if settings.order == "curriculum":
         examples = ordered(config, store, examples)
     return examples
+
+
+def by_integrity(config: Config, store: Store) -> Weighed | None:
+    """Return what each piece of feedback is worth; None where there is none."""
+    return weighed(store, config.integrity, embed=lambda texts: embedder_of(config).embed_documents(texts))
 
 
 def past_weights(config: Config, store: Store) -> Mapping[str, float]:
@@ -65,7 +67,7 @@ def by_factor(examples: list[Example], factors: Sequence[float]) -> list[Example
 
 
 def _times(one: Example, factor: float) -> Example:
-    weight = max(round(one.weight * factor, _DIGITS), 10**-_DIGITS)
+    weight = max(round(one.weight * factor, _DIGITS), LEAST)
     if weight == one.weight:
         return one
     return one.model_copy(update={"weight": weight, "id": f"exa_{content_hash((one.id, weight))}"})

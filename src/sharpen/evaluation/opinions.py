@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sharpen.config import Config
@@ -18,8 +18,8 @@ from sharpen.evaluation.arms import CHALLENGER, CHAMPION
 from sharpen.evaluation.outside import answers_of
 from sharpen.evaluation.ragas import Ragas
 from sharpen.models.embeddings import SentenceEmbedder
-from sharpen.records import Score, Verdict, content_hash
-from sharpen.store import Store
+from sharpen.records import Example, ModelVersion, Score, Snapshot, TrainingRun, Verdict, content_hash
+from sharpen.store import ERASED, Store
 from sharpen.verify.judge import Judge
 from sharpen.verify.suites import Suite
 
@@ -44,7 +44,7 @@ def ask(config: Config, store: Store, suite: Suite, judge: Callable[[], Judge]) 
     verdict, own = last_evaluation(store, suite)
     askers: dict[str, Callable[[], list[Score]]] = {
         "ragas": lambda: _ragas(config, own, suite, judge()),
-        "deepchecks": lambda: _deepchecks(own, suite),
+        "deepchecks": lambda: [*_deepchecks(own, suite), *training_sets(store, verdict, own[0].evaluation_id)],
         "promptfoo": lambda: _promptfoo(config, verdict, own, suite),
     }
     outside: list[Score] = []
@@ -93,6 +93,31 @@ def _deepchecks(own: list[Score], suite: Suite) -> list[Score]:
         )
     champion, challenger = (deepchecks.of_answers(batches[arm]) for arm in ARMS)
     return deepchecks.look(challenger, champion)
+
+
+def training_sets(store: Store, verdict: Verdict, evaluation_id: str) -> list[Score]:
+    """Have Deepchecks look at what the challenger learned from, for drift from what the champion did.
+
+    Empty where the challenger learned nothing; without a champion's set only repeats are looked for.
+    Raises: MissingExtra; BoundaryError.
+    """
+    current, reference = (_training_set(store, name) for name in (verdict.challenger_id, verdict.champion_id))
+    if current is None:
+        return []
+    place = replace(current.place, evaluation_id=evaluation_id)  # beside what was said of the answers
+    return deepchecks.look(replace(current, place=place), reference)
+
+
+def _training_set(store: Store, version_id: str) -> deepchecks.Batch | None:
+    """Return what a version learned from; None for the bare base, and where its records are not here."""
+    run_ids = [version.run_id for version in store.find(ModelVersion, ids=[version_id]) if version.run_id]
+    runs = store.find(TrainingRun, ids=run_ids) if run_ids else []
+    snapshots = store.find(Snapshot, ids=[run.snapshot_id for run in runs]) if runs else []
+    if not snapshots:
+        return None
+    examples = {one.id: one for one in store.find(Example, ids=snapshots[0].example_ids)}
+    learned = [examples[name] for name in snapshots[0].example_ids if examples[name].chosen != ERASED]
+    return deepchecks.of_snapshot(snapshots[0], learned, version_id)
 
 
 def _promptfoo(config: Config, verdict: Verdict, own: list[Score], suite: Suite) -> list[Score]:

@@ -11,6 +11,7 @@ anyone suffers. A perspective has one vote per matter, its strongest, so that a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -61,7 +62,7 @@ def integrate(
     Raises: Refused when an issue is of a perspective that has no weight, or a severity is not in [0, 1].
     """
     trust = reliability or {}
-    total = sum(perspectives.values())
+    total = math.fsum(perspectives.values())
     if not perspectives or not total > 0:
         raise Refused("There are no perspectives with a weight.", "configure at least one")
     felt: dict[str, dict[str, float]] = {}
@@ -79,7 +80,8 @@ def integrate(
         if issue.has_evidence and issue.severity >= VETO:
             vetoes.add(issue.matter)
     scores = {
-        matter: (1 - egalitarian) * sum(perspectives[name] / total * found for name, found in votes.items())
+        # fsum: a plain sum depends on the order in its last digit, and a tie would too
+        matter: (1 - egalitarian) * math.fsum(perspectives[name] / total * found for name, found in votes.items())
         + egalitarian * max(trust.get(name, 1.0) * found for name, found in votes.items())
         for matter, votes in felt.items()
     }

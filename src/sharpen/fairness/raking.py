@@ -53,7 +53,8 @@ def _margin(
     known = sorted(target)
     if unknown := sorted(set(labels) - set(known)):
         raise Refused(f"Facet '{name}' has rows of '{unknown[0]}', which its target does not name.", "add it, or merge")
-    index_N = np.array([known.index(label) for label in labels])
+    place = {label: at for at, label in enumerate(known)}
+    index_N = np.fromiter((place[label] for label in labels), dtype=np.int64, count=len(labels))
     mass_C = np.bincount(index_N, weights=weight_N, minlength=len(known))
     share_C = np.array([target[label] for label in known], dtype=float)
     if not (np.isfinite(share_C).all() and (share_C > 0).all()):

@@ -15,14 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
+from sharpen.errors import Refused
+from sharpen.fairness.codes import cells, coded
 from sharpen.fairness.raking import design_effect, effective_size, rake, trimmed
 
 NEW_SOURCE = 0.2  # chosen: the reliability of a source that nothing is known of
 TRUSTED = 0.5  # chosen: from here on a source may be weighed up
-FREE_ROWS = 5  # chosen: rows of one source that count in full; each one after that counts 0.9 of the one before
+FREE_ROWS = 5  # chosen: rows of one source that count in full; each one after that adds 0.9 of the one before
 DECAY = 0.9
 TRIM = 5.0  # chosen: nobody is weighed up more than five times as far as the median of trusted rows
 
@@ -58,33 +61,38 @@ def weigh(
     where the cluster was flagged as a brigade. Raises: Refused when raking is impossible.
     """
     count = len(sources)
+    if not count:
+        raise Refused("There is nothing to weigh: no row.", "sharpen status")
     known = reliability or {}
-    reliable_N = np.array([known.get(source, NEW_SOURCE) for source in sources])
+    names, source_N = coded(sources)
+    cell_N = cells(facets, count)
+    reliable_N = np.array([known.get(str(name), NEW_SOURCE) for name in names])[source_N]
     size_N = np.ones(count) if cluster_size_N is None else np.asarray(cluster_size_N, dtype=float)
     flagged_N = np.zeros(count, dtype=bool) if is_brigade_N is None else np.asarray(is_brigade_N, dtype=bool)
     factors = {
         "reliability": reliable_N,
         "duplicates": np.where(flagged_N, 1 / size_N, 1 / np.sqrt(size_N)),
-        "source cap": _source_cap(sources),
+        "source cap": _source_cap(source_N),
     }
     own_N = np.prod(np.stack(list(factors.values())), axis=0)
     trusted_N = reliable_N >= TRUSTED
-    factors["raking"] = _raking(facets, targets, own_N, trusted_N)
+    factors["raking"] = _raking(facets, targets, own_N, trusted_N, cell_N)
     before_N = own_N * factors["raking"]
-    factors["newcomers"] = _newcomers(before_N, trusted_N, sources, _cells(facets, count))
+    factors["newcomers"] = _newcomers(before_N, trusted_N, source_N, cell_N)
     weight_N = before_N * factors["newcomers"]
     weight_N /= weight_N.mean()
     return Weights(weight_N, factors, effective_size(weight_N), design_effect(weight_N))
 
 
-def _source_cap(sources: Sequence[str]) -> np.ndarray:
-    """Return 1 for a source's first rows, then ever less: its total stays below FREE_ROWS + DECAY / (1 - DECAY)."""
-    seen: dict[str, int] = {}
-    factor_N = np.empty(len(sources))
-    for row, source in enumerate(sources):
-        rank = seen[source] = seen.get(source, 0) + 1
-        factor_N[row] = DECAY ** max(0, rank - FREE_ROWS)
-    return factor_N
+def _source_cap(source_N: np.ndarray) -> np.ndarray:
+    """Return what a row of each source counts: n rows count for n up to FREE_ROWS, and for 14 at the most.
+
+    The total is FREE_ROWS + sum of DECAY^k, shared evenly: which of a source's rows came first says nothing of them.
+    """
+    rows_S = np.bincount(source_N)
+    more_S = np.maximum(0, rows_S - FREE_ROWS)
+    total_S = np.minimum(rows_S, FREE_ROWS) + DECAY * (1 - DECAY**more_S) / (1 - DECAY)
+    return np.asarray((total_S / np.maximum(rows_S, 1))[source_N])
 
 
 def _raking(
@@ -92,6 +100,7 @@ def _raking(
     targets: Mapping[str, Mapping[str, float]],
     own_N: np.ndarray,
     trusted_N: np.ndarray,
+    cell_N: np.ndarray,
 ) -> np.ndarray:
     """Return factors from raking; of sources that are not trusted only those that lower a weight.
 
@@ -99,45 +108,35 @@ def _raking(
     target waits until there is one.
     """
     factor_N = np.ones(len(own_N))
-    base = trusted_N & (own_N > 0)
-    if not base.any() or not any(targets.values()):
+    base_N = trusted_N & (own_N > 0)
+    if not base_N.any() or not any(targets.values()):
         return factor_N
-    inside = {
-        name: [label for label, is_in in zip(labels, base, strict=True) if is_in] for name, labels in facets.items()
-    }
-    reached = {
-        name: {label: share for label, share in targets[name].items() if label in set(inside[name])}
-        for name in facets
-        if targets.get(name)
-    }
-    raked = rake(inside, reached, own_N[base])
-    factor_N[base] = trimmed(raked / (own_N[base] / own_N[base].mean()), TRIM)
+    base = base_N.tolist()
+    inside, reached = {}, {}
+    for name, labels in facets.items():
+        if not targets.get(name):
+            continue
+        inside[name] = list(compress(labels, base))
+        present = set(inside[name])
+        reached[name] = {label: share for label, share in targets[name].items() if label in present}
+    raked = rake(inside, reached, own_N[base_N])
+    factor_N[base_N] = trimmed(raked / (own_N[base_N] / own_N[base_N].mean()), TRIM)
     # A row outside takes the factor of trusted rows like it, if that is below 1.
-    keys = _cells(facets, len(own_N))
-    by_key = {keys[row]: float(factor_N[row]) for row in np.flatnonzero(base).tolist()}
-    for row in np.flatnonzero(~base).tolist():
-        factor_N[row] = min(1.0, by_key.get(keys[row], 1.0))
+    factor_C = np.ones(int(cell_N.max()) + 1)
+    factor_C[cell_N[base_N]] = factor_N[base_N]
+    factor_N[~base_N] = np.minimum(1.0, factor_C[cell_N[~base_N]])
     return factor_N
 
 
-def _newcomers(
-    weight_N: np.ndarray, trusted_N: np.ndarray, sources: Sequence[str], cells: Sequence[tuple[str, ...]]
-) -> np.ndarray:
+def _newcomers(weight_N: np.ndarray, trusted_N: np.ndarray, source_N: np.ndarray, cell_N: np.ndarray) -> np.ndarray:
     """Return factors that hold all untrusted sources of a cell to the weight of one trusted source, on average."""
     factor_N = np.ones(len(weight_N))
-    trusted = {source for source, is_trusted in zip(sources, trusted_N, strict=True) if is_trusted}
+    trusted = len(np.unique(source_N[trusted_N]))
     if not trusted:
         return factor_N  # nobody is trusted yet: nothing to measure by
-    one = float(weight_N[trusted_N].sum()) / len(trusted)
-    outside: dict[tuple[str, ...], list[int]] = {}
-    for row in np.flatnonzero(~trusted_N).tolist():
-        outside.setdefault(cells[row], []).append(row)
-    for rows in outside.values():
-        total = float(weight_N[rows].sum())
-        if total > one:
-            factor_N[rows] = one / total
+    one = float(weight_N[trusted_N].sum()) / trusted
+    outside_N = ~trusted_N
+    total_C = np.bincount(cell_N[outside_N], weights=weight_N[outside_N], minlength=int(cell_N.max()) + 1)
+    limit_C = np.where(total_C > one, one / np.where(total_C > 0, total_C, 1.0), 1.0)
+    factor_N[outside_N] = limit_C[cell_N[outside_N]]
     return factor_N
-
-
-def _cells(facets: Mapping[str, Sequence[str]], count: int) -> list[tuple[str, ...]]:
-    return list(zip(*facets.values(), strict=True)) if facets else [()] * count

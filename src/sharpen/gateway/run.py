@@ -97,9 +97,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open_engine(config: Config) -> Engine:
-    from sharpen.models.transformers_engine import TransformersEngine
+    from sharpen.models.opening import open_engine
 
-    return TransformersEngine.open(config)
+    return open_engine(config)
 
 
 @contextlib.contextmanager

@@ -246,16 +246,16 @@ class LlamacppEngine:
         return [job.result for job in jobs if job.result is not None]
 
     def logprobs(
-        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
     ) -> list[list[float]]:
-        """Return, per prompt and per completion, the log-probability of the completion and the end of turn, in nats."""
+        """Return, per prompt and completion, the log-probability, with the end of turn where it `ended`, in nats."""
         adapter = self._adapter(version_id)
         found = []
         for prompt, texts in zip(prompts, completions, strict=True):
             ids, scores = self._encode(prompt), []
             for text in texts:
                 reply = self._tokenizer.encode(self._turn.lead + text, add_special_tokens=False)
-                reply += [] if self._turn.end is None else [self._turn.end]
+                reply += [] if self._turn.end is None or not ended else [self._turn.end]
                 fits = len(ids) + len(reply) <= self._limit
                 scores.append(self._score(ids, reply, adapter) if fits else math.nan)
             found.append(scores)

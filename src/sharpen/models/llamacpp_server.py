@@ -68,7 +68,8 @@ class LlamacppServer:
         if "address" not in told:
             self.close()
             raise EngineError(f"llama.cpp could not load {model}: {told['error']}", "sharpen doctor")
-        self._client.base_url = httpx.URL(told["address"])
+        self.address = told["address"]
+        self._client.base_url = httpx.URL(self.address)
 
     def _address(self) -> dict[str, str]:
         """Return what the child says of itself: its address, or why it has none."""

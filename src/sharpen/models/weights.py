@@ -77,7 +77,7 @@ def digest(folder: Path) -> str:
     files = sorted([*folder.glob("*.safetensors"), folder / "config.json"])
     stamp = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     name = hashlib.sha256(json.dumps(stamp).encode()).hexdigest()[:32]
-    kept = _cache_folder() / "digests" / name
+    kept = cache_folder() / "digests" / name
     if kept.is_file():
         return kept.read_text()
     total = hashlib.sha256()
@@ -90,7 +90,8 @@ def digest(folder: Path) -> str:
     return value
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: converted weights, digests."""
     return Path(os.environ.get("SHARPEN_CACHE") or platformdirs.user_cache_path("sharpen"))
 
 
@@ -122,7 +123,7 @@ def _fetch(model_id: str) -> Path:
 
 def _convert(gguf: Path) -> Path:
     """De-quantise a GGUF file into the cache, once. Safe to be killed: the folder appears whole or not at all."""
-    folder = _cache_folder() / "models" / _sha256(gguf)[:32]
+    folder = cache_folder() / "models" / _sha256(gguf)[:32]
     if (folder / "config.json").is_file():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,8 @@ class Critique(Record):
     tokens: int = Field(default=0, description="tokens the model wrote for this critique")
     prompt_tokens: int = Field(default=0, description="tokens the model read for this critique")
     stop_reason: str = Field(
-        description="verified, agreed (the critic had no more to say), rounds, tokens, seconds, unverifiable or error"
+        description="verified, agreed (the critic had no more to say), rounds, tokens, seconds, unverifiable, biased "
+        "(a swapped attribute changed the answers), contested (perspectives want opposites) or error"
     )
     needs_review: bool = Field(default=False, description="a person should look: the loop could not decide")
     error: str | None = Field(default=None, description="what failed; a failed item is data, not a crash")

@@ -23,7 +23,6 @@ Tone = Callable[[Sequence[str]], Sequence[float]]  # scores of texts, -1 (bad) t
 _FAIR = 0.8  # Source: the four-fifths rule, 29 CFR 1607.4 D (1978)
 _TONE = 0.1  # chosen: a twentieth of the way from worst to best
 _PRIOR = 500.0  # chosen: rows that the prior counts as; words of a few rows do not outrun it
-_SEEN = 5  # chosen: answers that a word must be in
 _MARKERS = 5  # chosen: words per group that a page has room for
 
 
@@ -100,12 +99,13 @@ def toned(rows: Sequence[Row], tone: Tone) -> list[Finding]:
 def marked(rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return, per group or mention, words that answers to it have and answers to others have not.
 
-    A word counts once per answer; a question's own words do not count. Source: Monroe, Colaresi & Quinn 2008,
+    A word counts once per answer; a question's own words do not count, nor do words of fewer than 20 answers, which may
+    be names. Source: Monroe, Colaresi & Quinn 2008,
     Fightin' Words, equations 16 and 22 (log-odds with an informative Dirichlet prior), at a level shared by all words.
     """
     bags = [set(words(row.answer)) - set(words(row.question)) for row in rows]
     total = Counter(word for bag in bags for word in bag)
-    known = [word for word, count in total.items() if count >= _SEEN and re.search(r"\w", word)]
+    known = [word for word, count in total.items() if count >= LEAST and re.search(r"\w", word)]
     inside = {place: own for place, own in _by_segment(rows, GROUP, MENTION).items() if LEAST <= len(own) < len(rows)}
     if not known or not inside:
         return {}

@@ -53,7 +53,8 @@ def _shares(rows: Sequence[Row], counts: Callable[[Row], bool]) -> list[Finding]
 def with_topics(rows: Sequence[Row]) -> tuple[list[Row], str | None]:
     """Return the rows with a topic each, by k-means on TF-IDF of their questions; and why there is none, if so.
 
-    A topic is named by the words nearest to its centre. The same rows give the same topics.
+    A topic is named by the words nearest to its centre; words of fewer than 20 questions, which may be names, are not
+    looked at. The same rows give the same topics.
     """
     if len(rows) < FEWEST:
         return list(rows), f"topics need {FEWEST} exchanges; there are {len(rows)}"
@@ -62,11 +63,11 @@ def with_topics(rows: Sequence[Row]) -> tuple[list[Row], str | None]:
         cluster = part("sklearn.cluster").MiniBatchKMeans
     except MissingExtra as missing:
         return list(rows), f"topics need scikit-learn: {missing.next_step}"
-    vectors = make(max_features=5000, sublinear_tf=True, min_df=2, stop_words="english")
+    vectors = make(max_features=5000, sublinear_tf=True, min_df=LEAST, stop_words="english")
     try:
         texts_NV = vectors.fit_transform([row.question for row in rows])
-    except ValueError:  # no word is in two questions
-        return list(rows), "the questions have no words in common"
+    except ValueError:  # nothing is left
+        return list(rows), f"no word is in {LEAST} questions"
     model = cluster(n_clusters=TOPICS, random_state=0, n_init=3, batch_size=1024).fit(texts_NV)
     names = vectors.get_feature_names_out()
     topics = [" ".join(names[place] for place in (-centre).argsort()[:_NAMED]) for centre in model.cluster_centers_]

@@ -1,0 +1,58 @@
+"""The perspectives that an answer is looked at from: a versioned TOML file.
+
+In: a path, or nothing for the one that is shipped. Out: perspectives. Must not know who speaks for them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sharpen.errors import ConfigError
+
+
+class Perspective(BaseModel):
+    """One position."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="what steps and issues call it")
+    view: str = Field(min_length=1, description="who looks, after 'You are'")
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="what it counts for")
+    reliability: float = Field(default=1.0, ge=0, le=1, description="how often its findings were right before")
+    collection: str = Field(default="", description="perspective collection shown to it; empty: none")
+    red_team: bool = Field(default=False, description="it attacks instead of reviewing")
+
+
+class Perspectives(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format: Literal[1] = Field(description="the file's form")
+    version: str = Field(min_length=1, description="changes whenever a perspective does")
+    perspective: list[Perspective] = Field(min_length=2, description="the perspectives; one alone is no comparison")
+
+
+def load_perspectives(path: str = "") -> Perspectives:
+    """Read perspectives; without a path, those that are shipped. Raises: ConfigError naming place and fault."""
+    source = Path(path) if path else files("sharpen.critique").joinpath("perspectives.toml")
+    where = path or "the shipped perspectives"
+    try:
+        read = Perspectives.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where} cannot be read: {error}", "check [critique] perspectives") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not valid TOML: {error}", "correct that line") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: '{place}': {first['msg'].lower()}", f"edit {where}") from error
+    names = [one.name for one in read.perspective]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"{where}: two perspectives are called '{twice}'.", "rename one: a clone has no second vote")
+    return read
