@@ -226,7 +226,7 @@ class Loop(Court):
         if until is not None and until not in self.stages:
             raise ConfigError(f"There is no stage '{until}'.", f"one of {', '.join(self.stages)}")
         champion = self.store.champion()
-        with self._alone(), Ledger(self.config.ledger_url, self.stages) as ledger:
+        with self.alone(), Ledger(self.config.ledger_url, self.stages) as ledger:
             passes = ledger.passes()
             unfinished = [one for one, is_finished in passes.items() if not is_finished]
             cycle_id = unfinished[0] if unfinished else f"cycle-{len(passes) + 1:04d}"
@@ -253,7 +253,7 @@ class Loop(Court):
         )
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """Hold the cycle's lock; the kernel gives it back when we die."""
         self.config.home.mkdir(parents=True, exist_ok=True)
         with (self.config.home / "cycle.lock").open("w") as lock:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sharpen.lineage.withdrawal import learned_erased
 from sharpen.records import RECORDS, Deployment, ModelVersion, TrainingRun, Verdict
 from sharpen.store import Store
 
@@ -42,6 +43,7 @@ def _versions(store: Store, champion: Deployment | None, verdicts: list[Verdict]
     table = _table("versions, newest first", "version", "", "run", "trained", "score", "verdict")
     judged = {verdict.challenger_id: verdict for verdict in reversed(verdicts)}
     versions = store.find(ModelVersion, newest=True, limit=_VERSIONS)
+    erased = learned_erased(store)
     runs = {run.id: run for run in store.find(TrainingRun, ids=[one.run_id for one in versions if one.run_id])}
     for version in versions:
         run, verdict = runs.get(version.run_id or ""), judged.get(version.id)
@@ -49,16 +51,20 @@ def _versions(store: Store, champion: Deployment | None, verdicts: list[Verdict]
         decision = Text(verdict.decision, _COLOURS[verdict.decision]) if verdict else Text("")
         score = _score(version, verdicts)
         table.add_row(
-            version.id, _role(version, champion), run.id if run else "", trained,
+            version.id, _role(version, champion, version.id in erased), run.id if run else "", trained,
             "" if score is None else f"{score:.1%}", decision,
         )  # fmt: skip
     return table
 
 
-def _role(version: ModelVersion, champion: Deployment | None) -> Text:
+def _role(version: ModelVersion, champion: Deployment | None, learned_erased_words: bool) -> Text:
     if champion and version.id == champion.version_id:
-        return Text("champion", "bold green")
-    return Text("previous" if champion and version.id == champion.previous_id else "")
+        role = Text("champion", "bold green")
+    else:
+        role = Text("previous" if champion and version.id == champion.previous_id else "")
+    if learned_erased_words:
+        role.append(" learned erased words" if role else "learned erased words", "yellow")
+    return role
 
 
 def _score(version: ModelVersion, verdicts: list[Verdict]) -> float | None:

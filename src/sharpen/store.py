@@ -144,6 +144,14 @@ class Store:
             statement = sa.update(PAYLOADS).where(there).values(body=None)
             return bool(connection.execute(statement).rowcount)
 
+    def erased(self, kind: type[Record]) -> frozenset[str]:
+        """Return the ids of this kind's records whose words were taken away."""
+        table = TABLES[kind.prefix]
+        query = sa.select(table.c.id).select_from(_with_words(table))
+        query = query.where(PAYLOADS.c.record_id.is_not(None) & PAYLOADS.c.body.is_(None))
+        with self._guard(), self._engine.connect() as connection:
+            return frozenset(name for (name,) in connection.execute(query))
+
     def _insert(self, connection: Connection, record: Record) -> None:
         """Write one record, or find that it is there. The database decides which: two writers may race."""
         _check_names(record)

@@ -93,6 +93,11 @@ def read_bundle(address: str, name: str) -> tuple[dict[str, Any], Any]:
     return manifest, pa.concat_tables(tables) if tables else pa.table(_columns([]))
 
 
+def delete_bundle(address: str, name: str) -> bool:
+    """Delete a snapshot's files, whose words have to go. Returns whether there were any. Raises: StoreError."""
+    return Place(address, name).delete()
+
+
 def read_dropped(address: str, name: str) -> list[tuple[str, str, str]]:
     """Return a snapshot's drop list, verified: the Trace, the filter, and why."""
     place = Place(address, name)
@@ -155,6 +160,16 @@ class Place:
             self._files.pipe_file(f"{self._root}/{name}", content)
         except OSError as error:
             raise StoreError(f"{self}/{name} cannot be written: {error}", "check the place and its rights") from error
+
+    def delete(self) -> bool:
+        """Delete the folder. Returns whether it was there. Raises: StoreError."""
+        try:
+            if not self._files.exists(self._root):
+                return False
+            self._files.rm(self._root, recursive=True)
+        except OSError as error:
+            raise StoreError(f"{self} cannot be deleted: {error}", "check the place and its rights") from error
+        return True
 
     def table(self, file: dict[str, Any]) -> Any:
         """Read a file that the manifest names. Raises: Refused when its bytes are not those that were written."""

@@ -9,6 +9,7 @@ exact, and it is the baseline that any estimate of influence has to beat.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import NamedTuple
 
 from sharpen.errors import NotFound
@@ -75,14 +76,29 @@ def reach(store: Store, source: str) -> Reach:
     if not said:
         raise NotFound(f"No source '{source}' ever said anything.", "sharpen why champion  shows who did")
     examples = {one.id for one in store.find(Example) if said & set(one.evidence)}
-    snapshots = {one.id for one in store.find(Snapshot) if examples & set(one.example_ids)}
+    return Reach(source, tuple(sorted(examples)), *descent(store, examples))
+
+
+class Descent(NamedTuple):
+    """What was made of examples: training sets, runs, versions trained on them, and versions trained on from those."""
+
+    snapshots: tuple[str, ...]
+    runs: tuple[str, ...]
+    versions: tuple[str, ...]
+    descendants: tuple[str, ...]
+
+
+def descent(store: Store, examples: Collection[str]) -> Descent:
+    """Return what was made of these examples, each part in the order of its ids."""
+    wanted = set(examples)
+    snapshots = {one.id for one in store.find(Snapshot) if wanted & set(one.example_ids)}
     runs = {one.id for one in store.find(TrainingRun) if one.snapshot_id in snapshots}
     every = store.find(ModelVersion)
     own = {one.id for one in every if one.run_id in runs}
     below: set[str] = set()
     while fresh := {one.id for one in every if one.parent in own | below} - own - below:
         below |= fresh
-    return Reach(source, *(tuple(sorted(part)) for part in (examples, snapshots, runs, own, below)))
+    return Descent(*(tuple(sorted(part)) for part in (snapshots, runs, own, below)))
 
 
 def _spoken(store: Store) -> dict[str, str]:
