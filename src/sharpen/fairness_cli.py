@@ -158,31 +158,3 @@ def reach(
         console.out.print(
             f"{name}: {len(ids)} {escape(' '.join(ids[:8]))}{' …' if len(ids) > 8 else ''}", soft_wrap=True
         )
-
-
-def forget(
-    exchanges: Annotated[list[str] | None, typer.Argument(help="exchanges, by the ids of their completions")] = None,
-    session: Annotated[str | None, typer.Option(help="every exchange of a session")] = None,
-    source: Annotated[str | None, typer.Option(help="what a source said, by its name or id")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="do it; without this, only show what would go")] = False,
-    config: ConfigOption = DEFAULT_PATH,
-) -> None:
-    """Erase words, with everything that rests on them, for good; name the versions that learned from them."""
-    from sharpen.forgetting import forget as forgets
-    from sharpen.lineage.withdrawal import resting_on
-    from sharpen.loop import Loop
-
-    if not exchanges and session is None and source is None:
-        raise typer.BadParameter("name exchanges, a --session or a --source")
-    loop = Loop.open(config)
-    if yes:
-        gone = forgets(loop, exchanges=exchanges or (), session=session, source=source)
-        console.out.print(f"Erased: {gone.records} records, {gone.answers} kept answers, {gone.files} files.")
-        found = gone.found
-    else:
-        found = resting_on(loop.store, exchanges=exchanges or (), session=session, source=source)
-        kinds = [f"{len(ids)} {kind}" for kind, ids in found._asdict().items() if kind != "made"]
-        console.out.print(f"Would erase the words of {', '.join(kinds)}. Do it with --yes.")
-    learned = [*found.made.versions, *found.made.descendants]
-    if learned:
-        console.out.print(f"Learned from them: {escape(' '.join(learned))}. A new cycle trains without them.")
