@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from sharpen.capture.feedback import record_feedback
 from sharpen.config import CurationSection, parse
+from sharpen.curation.bias.consented import consented
 from sharpen.curation.bundle import read_bundle
 from sharpen.curation.exports import export
 from sharpen.curation.snapshot import build_snapshot
 from sharpen.errors import BiasFound, ConfigError
 from sharpen.loop import Loop
-from sharpen.records import Snapshot
+from sharpen.records import Snapshot, Source
 
 TOPICS = ("invoice", "parcel", "refund", "card", "login", "order", "store", "bag")
 
@@ -65,6 +67,24 @@ def test_the_page_says_what_it_is_made_of_and_names_nobody(talk: Any, tmp_path: 
     assert "src_" not in json.dumps(page)
     assert read_bundle(str(tmp_path), snapshot.id)[0]["datasheet"] == page
     assert talk.store.get(Snapshot, snapshot.id).datasheet == page
+
+
+def test_groups_that_came_with_feedback_are_on_the_page_until_they_are_erased(talk: Any, tmp_path: Path) -> None:
+    given = []
+    for i in range(40):
+        trace_id = talk.trace(f"where is my {TOPICS[i % 8]} number {i}")
+        region = "north" if i % 2 else "south"
+        given += [
+            record_feedback(talk.store, trace_id=trace_id, correction=f"team {i}", source=f"p{i}", groups=groups)
+            for groups in (("region=west",), (f"region={region}", "age=old"))  # what was said last holds
+        ]
+    assert talk.store.get(Source, given[0].source_id).name == "p0"
+    page = built(talk, tmp_path).datasheet  # type: ignore[union-attr]
+    assert page["make_up"] == {"age": {"old": 40}, "region": {"north": 20, "south": 20}}
+    assert not any(gap.startswith("groups") for gap in page["bias"]["not_looked_at"])
+    for one in given:
+        talk.store.erase(one.id)
+    assert consented(talk.store) == {}
 
 
 def test_bias_is_on_the_page_and_holds_where_the_settings_say_so(talk: Any, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ class CurationSection(Section):
     bias_sample: int = Field(default=5_000, ge=1, description="exchanges, and examples, that are looked at for it")
     groups: str = Field(
         default="",
-        description="module:attr of a function: source ids -> {id: {axis: declared group}}; empty: none",
+        description="module:attr: source ids -> {id: {axis: declared group}}; empty: only what came with feedback",
     )
     mentions: dict[str, list[str]] = Field(
         default_factory=lambda: {

@@ -30,15 +30,21 @@ OPEN = "not declared"
 
 
 def datasheet(
-    settings: CurationSection, selection: Selection, exchanges: Sequence[Exchange], seed: int = 0
+    settings: CurationSection,
+    selection: Selection,
+    exchanges: Sequence[Exchange],
+    seed: int = 0,
+    consented: Groups | None = None,
 ) -> dict[str, Any]:
     """Return the page of what was selected, with the weights it has in training; `exchanges` is a sample of all.
 
+    `consented` are the groups that came with the feedback; where the plug-in tells a source's groups, it is believed.
     Checks of words and tone look at `bias_sample` examples at most, drawn by `seed`. Raises: ConfigError when a plug-in
     cannot be loaded, or tells no score per text.
     """
     kept = [selection.rows[place] for place in selection.kept]
-    groups = _groups(settings, [one.source for one in kept] + [said.source for one in exchanges for said in one.said])
+    told = _groups(settings, [one.source for one in kept] + [said.source for one in exchanges for said in one.said])
+    groups = {**(consented or {}), **told}
     rows = [Row("", "", declared(one.source, groups), one.source, one.weight) for one in kept]  # words cost too much
     asked_rows, no_topics = with_topics([_of_exchange(one, groups, settings) for one in exchanges])
     drawn = random.Random(seed).sample(kept, min(len(kept), settings.bias_sample))  # noqa: S311 - nothing secret
@@ -128,7 +134,9 @@ def _gaps(settings: CurationSection, rows: Sequence[Row], no_topics: str | None)
     """Say what no check could look at: silence must not read as a clean bill."""
     gaps = [f"topics: {no_topics}"] if no_topics else []
     if not any(facet.startswith(GROUP) for row in rows for facet in row.facets):
-        gaps.append("groups of people: no source declared one, or [curation] groups names no function that tells them")
+        gaps.append(
+            "groups of people: no source declared one, with its feedback or to the function in [curation] groups"
+        )
     if not settings.tone:
         gaps.append("tone: [curation] tone names no classifier")
     return gaps

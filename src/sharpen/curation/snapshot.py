@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sharpen.config import CurationSection
+from sharpen.curation.bias.consented import consented
 from sharpen.curation.bundle import write_bundle
 from sharpen.curation.candidate import Candidate, turns
 from sharpen.curation.choose import Embedding
@@ -67,7 +68,8 @@ def build_snapshot(
     if not shuffled_labels:
         chosen, features = _as_emphasised(selection, examples), None
         if settings.bias != "off":
-            page = datasheet(settings, chosen, sampled(store, settings.bias_sample, seed), seed)
+            exchanges = sampled(store, settings.bias_sample, seed)
+            page = datasheet(settings, chosen, exchanges, seed, consented(store))
             judge(page, settings)
         if describe is not None and settings.features:
             features = describe(chosen.rows)
