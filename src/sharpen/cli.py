@@ -22,7 +22,7 @@ from sharpen.curation_cli import explain as tell_of
 from sharpen.errors import ConfigError, SharpenError
 from sharpen.export_cli import export
 from sharpen.fairness_cli import perspectives_app, reach, review_app, sources
-from sharpen.keeping_cli import backup, forget, restore
+from sharpen.keeping_cli import backup, forget, prune, restore
 from sharpen.measuring_cli import judge, mark, outside, report
 from sharpen.memory_cli import app as memory_app
 from sharpen.rollout_cli import app as rollout_app
@@ -41,6 +41,7 @@ app.command()(reach)
 app.command()(forget)
 app.command()(backup)
 app.command()(restore)
+app.command()(prune)
 app.add_typer(rollout_app, name="rollout")
 for verb in (monitor, diff, export, judge, report, outside, mark):
     app.command()(verb)

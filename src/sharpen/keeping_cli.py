@@ -1,4 +1,4 @@
-"""`sharpen forget`, `backup` and `restore`: what is kept, until when, and where else.
+"""`sharpen forget`, `backup`, `restore` and `prune`: what is kept, until when, and where else.
 
 In: arguments. Out: text. Must not hold logic of its own.
 """
@@ -74,3 +74,24 @@ def restore(
     console.out.print(f"restored to {escape(str(place))}", soft_wrap=True)
     if found is not None:
         console.out.print(escape(found.told))
+
+
+def prune(
+    newest: Annotated[
+        int, typer.Option(min=0, help="versions that nobody deployed, of which the newest are kept")
+    ] = 10,
+    yes: Annotated[bool, typer.Option("--yes", help="do it; without this, only show what would go")] = False,
+    config: ConfigOption = DEFAULT_PATH,
+) -> None:
+    """Delete adapters, runs and Parquet snapshots that nothing refers to. What was ever deployed stays."""
+    from sharpen.loop import Loop
+    from sharpen.pruning import prunable
+    from sharpen.pruning import prune as prunes
+
+    loop = Loop.open(config)
+    found = prunes(loop, newest) if yes else prunable(loop, newest)
+    for one in found:
+        console.out.print(f"{one.size / 1e6:9.1f} MB  {escape(str(one.path))}  ({one.why})", soft_wrap=True)
+    total = sum(one.size for one in found) / 1e6
+    told = "Deleted" if yes else "Would delete" if found else "Nothing to delete:"
+    console.out.print(f"{told} {len(found)} folders, {total:.1f} MB.{'' if yes or not found else ' Do it with --yes.'}")

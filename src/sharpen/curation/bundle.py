@@ -93,6 +93,18 @@ def read_bundle(address: str, name: str) -> tuple[dict[str, Any], Any]:
     return manifest, pa.concat_tables(tables) if tables else pa.table(_columns([]))
 
 
+def bundles(address: str) -> dict[str, int]:
+    """Return the snapshots that are written at an address, and their bytes. Raises: StoreError."""
+    files, root = part("fsspec").core.url_to_fs(address)
+    try:
+        folders = [one["name"] for one in files.ls(root, detail=True) if one["type"] == "directory"]
+        return {folder.rstrip("/").rpartition("/")[2]: int(files.du(folder)) for folder in folders}
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StoreError(f"{address} cannot be listed: {error}", "check the place and its rights") from error
+
+
 def delete_bundle(address: str, name: str) -> bool:
     """Delete a snapshot's files, whose words have to go. Returns whether there were any. Raises: StoreError."""
     return Place(address, name).delete()
