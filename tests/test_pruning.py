@@ -82,6 +82,7 @@ def test_nothing_goes_while_a_cycle_is_unfinished(path: Path, tmp_path: Path) ->
     loop = Loop.open(path)
     with loop.alone(), pytest.raises(Refused, match="running a cycle"):
         prune(loop)
+    (tmp_path / "other").mkdir()
     again = Loop.open(cycles.build(tmp_path / "other"))
     again.cycle(until="critique")
     with pytest.raises(Refused, match="unfinished"):
