@@ -186,7 +186,7 @@ def run(
     config: ConfigOption = DEFAULT_PATH,
     once: Annotated[bool, typer.Option("--once", help="look once, run at most one cycle, end: for cron")] = False,
 ) -> None:
-    """Run a cycle whenever one is due, as [run] says: by the clock, by new feedback, within a budget."""
+    """Run a cycle whenever one is due, as the section `run` says: by the clock, by new feedback, within a budget."""
     from sharpen.keeper import keep
 
     if status := keep(config, console.say, once=once):

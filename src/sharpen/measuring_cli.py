@@ -66,7 +66,7 @@ def report(
 
 
 def outside(config: ConfigOption = DEFAULT_PATH) -> None:
-    """Ask outside evaluators about the last evaluation, and tell the tools of [tracking]. It decides nothing."""
+    """Ask outside evaluators about the last evaluation, and tell the tools of `tracking`. It decides nothing."""
     from sharpen.evaluation.opinions import ask
     from sharpen.evaluation.outside import mean
     from sharpen.loop import Loop
