@@ -28,7 +28,6 @@ MANIFEST = "backup.json"
 _FORM = 1  # of the manifest
 _LEFT_OUT = ("cycle.lock", "answers.db", "features.db")
 _BESIDE = ("-journal", "-wal", "-shm")  # SQLite's own, which the copy of a database does not need
-_CHUNK_BYTES = 1 << 20
 
 
 def back_up(loop: Loop, target: Path) -> Path:
@@ -104,7 +103,8 @@ def _copied(file: Path, copy: Path, *, database: bool = True) -> str:
         else:
             shutil.copy2(file, copy)
         sync(copy)
-        return _digest(copy)
+        with copy.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{file} cannot be copied to {copy}: {error}", "check the disk's space and rights") from error
 
@@ -118,14 +118,6 @@ def _copy_database(file: Path, copy: Path) -> None:
     finally:
         source.close()
         target.close()
-
-
-def _digest(file: Path) -> str:
-    total = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            total.update(chunk)
-    return total.hexdigest()
 
 
 @contextlib.contextmanager

@@ -6,13 +6,11 @@ Source: Bai et al. 2022, Constitutional AI, arXiv:2212.08073 (the idea; these pr
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from sharpen.critique.charter import named, read_charter, twice
 from sharpen.errors import ConfigError
 
 
@@ -39,19 +37,7 @@ class Constitution(BaseModel):
 
 def load_constitution(path: str = "") -> Constitution:
     """Read a constitution; without a path, the one that is shipped. Raises: ConfigError naming place and fault."""
-    source = Path(path) if path else files("sharpen.critique").joinpath("constitution.toml")
-    where = path or "the shipped constitution"
-    try:
-        read = Constitution.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where} cannot be read: {error}", "check [critique] constitution") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not valid TOML: {error}", "correct that line") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: '{place}': {first['msg'].lower()}", f"edit {where}") from error
-    names = [principle.name for principle in read.principle]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"{where}: two principles are called '{twice}'.", "rename one")
+    read = read_charter(Constitution, "constitution", path)
+    if name := twice([one.name for one in read.principle]):
+        raise ConfigError(f"{named('constitution', path)}: two principles are called '{name}'.", "rename one")
     return read

@@ -5,13 +5,11 @@ In: a path, or nothing for the one that is shipped. Out: perspectives. Must not 
 
 from __future__ import annotations
 
-import tomllib
-from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from sharpen.critique.charter import named, read_charter, twice
 from sharpen.errors import ConfigError
 
 
@@ -40,19 +38,8 @@ class Perspectives(BaseModel):
 
 def load_perspectives(path: str = "") -> Perspectives:
     """Read perspectives; without a path, those that are shipped. Raises: ConfigError naming place and fault."""
-    source = Path(path) if path else files("sharpen.critique").joinpath("perspectives.toml")
-    where = path or "the shipped perspectives"
-    try:
-        read = Perspectives.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where} cannot be read: {error}", "check [critique] perspectives") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not valid TOML: {error}", "correct that line") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: '{place}': {first['msg'].lower()}", f"edit {where}") from error
-    names = [one.name for one in read.perspective]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"{where}: two perspectives are called '{twice}'.", "rename one: a clone has no second vote")
+    read = read_charter(Perspectives, "perspectives", path)
+    if name := twice([one.name for one in read.perspective]):
+        where = named("perspectives", path)
+        raise ConfigError(f"{where}: two perspectives are called '{name}'.", "rename one: a clone has no second vote")
     return read

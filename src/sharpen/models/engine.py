@@ -119,3 +119,17 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free the weights."""
         ...
+
+
+def answer_all(engine: Engine, requests: Sequence[Request], version_id: str) -> list[Generation]:
+    """Start every request, step until all are answered, and leave nothing behind when a step fails."""
+    jobs = [Job(request, version_id) for request in requests]
+    try:
+        for job in jobs:
+            engine.start(job)
+        while any(not job.done for job in jobs):
+            engine.step()
+    finally:
+        for job in jobs:
+            engine.cancel(job)
+    return [job.result for job in jobs if job.result is not None]

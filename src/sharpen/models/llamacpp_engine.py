@@ -22,7 +22,7 @@ from typing import Any
 from sharpen.config import ModelsSection
 from sharpen.errors import EngineError, Refused
 from sharpen.models import families, weights
-from sharpen.models.engine import FinishReason, Generation, Job, Prompt, Request
+from sharpen.models.engine import FinishReason, Generation, Job, Prompt, Request, answer_all
 from sharpen.models.gguf_adapter import write_adapter
 from sharpen.models.llamacpp_server import LlamacppServer, Piece
 from sharpen.models.text import TextStream, whole
@@ -234,16 +234,7 @@ class LlamacppEngine:
 
     def generate(self, requests: Sequence[Request], version_id: str) -> list[Generation]:
         """Answer all requests; the results are in the order of the requests."""
-        jobs = [Job(request, version_id) for request in requests]
-        try:
-            for job in jobs:
-                self.start(job)
-            while any(not job.done for job in jobs):
-                self.step()
-        finally:
-            for job in jobs:  # when a step failed: leave nothing behind
-                self.cancel(job)
-        return [job.result for job in jobs if job.result is not None]
+        return answer_all(self, requests, version_id)
 
     def logprobs(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True

@@ -11,6 +11,7 @@ keeps the scales of the one before, and llama.cpp reuses what it computed of a p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from sharpen.errors import EngineError
 from sharpen.plugins import present
 
 _SURE = 1e4  # chosen: added to a token's logit it leaves no chance to another; llama.cpp clips nothing below it
+_DYING_S = 1.0  # chosen: far more than a killed process takes to be gone
 _TIMEOUT_S = 600.0  # chosen: a long prompt on a slow CPU; the connection is to this very machine
 
 
@@ -95,7 +97,7 @@ class LlamacppServer:
                     if line.startswith(("data: ", "{")):
                         yield _piece(json.loads(line.removeprefix("data: ")))
         except httpx.HTTPError as error:
-            raise EngineError(f"llama.cpp did not answer: {error}") from error
+            raise self._silent(error) from error
 
     def logprob(self, ids: Sequence[int], token: int, adapter: int | None) -> float:
         """Return the log-probability of a token after these, nats, before any sampling. Raises: EngineError.
@@ -128,12 +130,18 @@ class LlamacppServer:
         self._process.kill()  # it holds nothing that could be lost
         self._process.communicate()
 
+    def _silent(self, error: httpx.HTTPError) -> EngineError:
+        """Return the error to raise; where the process is dying, not before `is_alive` knows it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_DYING_S)  # its connections end a moment before it does
+        return EngineError(f"llama.cpp did not answer: {error}")
+
     def _forced(self, ids: Sequence[int], token: int, adapter: int | None, count: int) -> list[dict[str, Any]]:
         how = {"n_predict": 1, "temperature": 0, "n_probs": count, "logit_bias": [[token, _SURE]]}
         try:
             answer = self._client.post("/completion", json=self._body(ids, adapter) | how)
         except httpx.HTTPError as error:
-            raise EngineError(f"llama.cpp did not answer: {error}") from error
+            raise self._silent(error) from error
         if answer.status_code != httpx.codes.OK:
             raise EngineError(f"llama.cpp refused: {answer.text}")
         return list(answer.json().get("completion_probabilities") or [])

@@ -28,7 +28,7 @@ import httpx
 from sharpen.config import ModelsSection
 from sharpen.errors import EngineError
 from sharpen.models import families, weights
-from sharpen.models.engine import FinishReason, Generation, Job, Prompt, Request
+from sharpen.models.engine import FinishReason, Generation, Job, Prompt, Request, answer_all
 from sharpen.records import content_hash
 
 KEY_ENV = "SHARPEN_ENGINE_API_KEY"  # its own name, so that a key for one server is never sent to another
@@ -184,16 +184,7 @@ class UpstreamEngine:
 
     def generate(self, requests: Sequence[Request], version_id: str) -> list[Generation]:
         """Answer all requests; the results are in the order of the requests."""
-        jobs = [Job(request, version_id) for request in requests]
-        try:
-            for job in jobs:
-                self.start(job)
-            while any(not job.done for job in jobs):
-                self.step()
-        finally:
-            for job in jobs:  # when a start failed: leave nothing behind
-                self.cancel(job)
-        return [job.result for job in jobs if job.result is not None]
+        return answer_all(self, requests, version_id)
 
     def logprobs(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[str]], version_id: str, *, ended: bool = True
