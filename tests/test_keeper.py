@@ -110,10 +110,12 @@ def test_killing_the_keeper_takes_the_cycle_with_it_and_the_next_goes_on(config:
     command = [sys.executable, "-m", "sharpen.cli", "run", "--config", str(config)]
     settings = load(config)
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as keeper:
-        deadline = time.monotonic() + 120
-        while not history(settings.ledger_url) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        os.kill(keeper.pid, signal.SIGKILL)
+        try:
+            deadline = time.monotonic() + 120
+            while not history(settings.ledger_url) and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            os.kill(keeper.pid, signal.SIGKILL)
     assert history(settings.ledger_url), "no cycle was begun"
     assert not history(settings.ledger_url)[0].is_finished
     said: list[str] = []

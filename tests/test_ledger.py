@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sharpen.errors import EngineError
-from sharpen.ledger import APPLICATION_VERSION, Facts, Ledger, Step
+from sharpen.ledger import APPLICATION_VERSION, Facts, Ledger, Step, history
 
 CYCLE = "cycle-0001"
 
@@ -57,6 +57,12 @@ def test_a_pass_hands_the_facts_from_step_to_step(url: str) -> None:
     work = Work()
     assert go(url, work.steps) == DONE
     assert work.begun == ["one", "two", "three"]
+
+
+def test_a_ledger_whose_tables_are_being_made_has_no_passes_yet(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "ledger.db") as made:
+        made.execute("CREATE TABLE dbos_migrations (version INTEGER)")
+    assert history(f"sqlite:///{tmp_path / 'ledger.db'}") == []
 
 
 def test_a_stderr_that_was_closed_between_two_passes_does_no_harm(

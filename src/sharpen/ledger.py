@@ -33,6 +33,7 @@ Step = Callable[[Facts], Facts]
 # the steps of a pass change so that an unfinished one cannot go on.
 APPLICATION_VERSION = "1"
 _WORKFLOW = "pass"
+_MAKING_S = 30.0  # chosen: far more than DBOS takes to make its tables
 _SETTLE_S = 60.0  # chosen: longer than a locked database makes a writer wait
 
 
@@ -179,31 +180,39 @@ def history(url: str) -> list[Past]:
 
     Raises: BoundaryError when it is there and cannot be read.
     """
-    if not _is_there(url):
-        return []
+    deadline = time.monotonic() + _MAKING_S
+    while _is_there(url):
+        try:
+            return _read(url)
+        except Exception as error:  # whatever the driver raises means the same to the caller
+            if "no such column" not in str(error) or time.monotonic() > deadline:
+                cause = f"The ledger cannot be read: {error}"
+                raise BoundaryError(cause, "check the file's rights and the disk") from error
+        time.sleep(0.1)  # another process is making the tables just now, or bringing them to a newer form
+    return []
+
+
+def _read(url: str) -> list[Past]:
     dbos = part("dbos")
     serializer = part("dbos._serialization").DBOSPortableJSONSerializer()
     _quieten()
+    client = dbos.DBOSClient(system_database_url=url, serializer=serializer, retry_connection_errors=False)
     try:
-        client = dbos.DBOSClient(system_database_url=url, serializer=serializer, retry_connection_errors=False)
-        try:
-            return [
-                Past(
-                    status.workflow_id,
-                    _moment(status.created_at),
-                    status.status == "SUCCESS",
-                    tuple(
-                        (_moment(step["started_at_epoch_ms"]), _moment(step["completed_at_epoch_ms"]))
-                        for step in client.list_workflow_steps(status.workflow_id)
-                        if step["error"] is None and step["started_at_epoch_ms"] and step["completed_at_epoch_ms"]
-                    ),
-                )
-                for status in client.list_workflows(load_input=False, load_output=False)
-            ]
-        finally:
-            client.destroy()
-    except Exception as error:  # whatever the driver raises means the same to the caller
-        raise BoundaryError(f"The ledger cannot be read: {error}", "check the file's rights and the disk") from error
+        return [
+            Past(
+                status.workflow_id,
+                _moment(status.created_at),
+                status.status == "SUCCESS",
+                tuple(
+                    (_moment(step["started_at_epoch_ms"]), _moment(step["completed_at_epoch_ms"]))
+                    for step in client.list_workflow_steps(status.workflow_id)
+                    if step["error"] is None and step["started_at_epoch_ms"] and step["completed_at_epoch_ms"]
+                ),
+            )
+            for status in client.list_workflows(load_input=False, load_output=False)
+        ]
+    finally:
+        client.destroy()
 
 
 def _is_there(url: str) -> bool:
@@ -213,7 +222,7 @@ def _is_there(url: str) -> bool:
         is_file = engine.dialect.name == "sqlite"
         if is_file and not Path(engine.url.database or "").exists():
             return False
-        return is_file or sa.inspect(engine).has_table("workflow_status", schema="dbos")
+        return sa.inspect(engine).has_table("workflow_status", schema=None if is_file else "dbos")
     except sa.exc.SQLAlchemyError:
         return True
     finally:
