@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from sharpen.capture.feedback import record_feedback
@@ -15,6 +17,7 @@ from sharpen.errors import NotFound, Refused
 from sharpen.forgetting import forget
 from sharpen.loop import Loop
 from sharpen.models.engine import Generation
+from sharpen.overview import overview
 from sharpen.records import Message, ModelVersion, Trace
 from tests.faults import cycles
 
@@ -68,9 +71,10 @@ def test_the_words_leave_every_file_and_the_version_that_learned_them_is_named(p
     assert done.exit_code == 0, done.output
     assert holding(path.parent) == set()
     assert trained[0] in done.output.replace("\n", "")
-    shown = CliRunner().invoke(app, ["show", "--config", str(path)], env={"COLUMNS": "200"})
-    assert "learned erased words" in shown.output
     loop = Loop.open(path)
+    screen = Console(width=200, file=io.StringIO())
+    screen.print(overview(loop.store))
+    assert "learned erased words" in screen.file.getvalue()  # type: ignore[attr-defined]
     again = forget(loop, session="theirs")
     assert (again.records, again.answers, again.files) == (0, 0, 0) and trained[0] in again.found.made.versions
     with loop.alone(), pytest.raises(Refused, match="running a cycle"):
